@@ -1,0 +1,266 @@
+"""What every layer is: :class:`Layer`, the stack of contexts, and the registry of layer classes.
+
+A. A layer's parameters and children are its public attributes: ``self.weight = Parameter(...)`` and
+   ``self.out = Linear(...)`` are all there is to registering one. Names that begin with an underscore are
+   not registered. A layer whose children have other names (``Sequential``) overrides ``named_children``.
+B. Gradients need no tape: a forward in train mode pushes what its backward needs on the layer's own stack,
+   and backward pops it. Several forwards followed by as many backwards in reverse order are legal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+
+from fastrnn._types import Array
+from fastrnn.layers.parameter import PackCache, Parameter, as_shaped, float_dtype
+
+__all__ = ["Layer", "PackCache", "Parameter", "float_dtype", "keep", "layer_config"]
+
+_T = TypeVar("_T")
+
+
+def keep(x: Array) -> Array:
+    """What a forward may store of its input: `x` if read-only, else a copy that no later write reaches."""
+    return x.copy() if x.flags.writeable else x
+
+
+class Layer:
+    """Base class of layers and models.
+
+    A subclass calls ``super().__init__()``, assigns its parameters and child layers to public attributes,
+    and defines ``__call__``, ``backward`` (with `_push` and `_pop`) and ``config``. Its class name registers
+    it, so that a saved file can be loaded once the class has been defined.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn.layers.base import Layer, Parameter
+    >>> class Scale(Layer):
+    ...     def __init__(self, factor=1.0):
+    ...         super().__init__()
+    ...         self.factor = Parameter(np.float32(factor))
+    ...     def __call__(self, x):
+    ...         if self.training:
+    ...             self._push(x)
+    ...         return x * self.factor.value
+    ...     def backward(self, dy):
+    ...         x = self._pop()
+    ...         self.factor.grad += (dy * x).sum()
+    ...         return dy * self.factor.value
+    ...     def config(self):
+    ...         return {}
+    >>> layer = Scale(3.0).train()
+    >>> y = layer(np.ones(2, np.float32))
+    >>> dx = layer.backward(np.ones(2, np.float32))
+    >>> print(y, dx, layer.factor.grad)
+    [3. 3.] [3. 3.] 2.0
+    """
+
+    training: bool = False
+    """True after `train()`: forward passes then keep what backward needs."""
+    uses_lengths: ClassVar[bool] = False
+    """Whether calls take ``lengths=``."""
+    recurrent: ClassVar[bool] = False
+    """Whether calls take ``state, lengths, resets`` and return ``y, state``."""
+
+    _registry: ClassVar[dict[str, type[Layer]]] = {}
+
+    def __init__(self) -> None:
+        self._contexts: list[Any] = []
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        known = Layer._registry.get(cls.__name__, cls).__module__
+        if known.startswith("fastrnn.") and known != cls.__module__:
+            raise ValueError(f"the class name {cls.__name__!r} is taken: saved models would be ambiguous")
+        Layer._registry[cls.__name__] = cls
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        old = self.__dict__.get(name)
+        if isinstance(old, Parameter) and not isinstance(value, Parameter) and value is not None:
+            raise TypeError(
+                f"{name} is a Parameter and {type(value).__name__} is not: assign to .{name}.data instead"
+            )
+        super().__setattr__(name, value)
+
+    # Computing
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the layer's output."""
+        raise NotImplementedError(f"{type(self).__name__} does not define __call__")
+
+    def backward(self, *args: Any, **kwargs: Any) -> Any:
+        """Add to the gradients of the parameters and return that of the input."""
+        raise NotImplementedError(f"{type(self).__name__} does not define backward")
+
+    def _push(self, context: Any) -> None:
+        self._contexts.append(context)
+
+    def _pop(self) -> Any:
+        name = type(self).__name__
+        if not self.training:
+            raise RuntimeError(
+                f"{name}.backward needs train mode: call .train() before the forward pass, "
+                "eval mode stores nothing"
+            )
+        if not self._contexts:
+            raise RuntimeError(
+                f"{name}.backward has no forward pass to go back through: "
+                "each one needs a forward pass of its own in train mode"
+            )
+        return self._contexts.pop()
+
+    def clear(self) -> None:
+        """Forget forward passes that no backward has used, here and in all children."""
+        self._contexts.clear()
+        for _, child in self.named_children():
+            child.clear()
+
+    # Modes
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch this layer and its children to train mode (or, with ``mode=False``, to eval mode)."""
+        self.training = bool(mode)
+        for _, child in self.named_children():
+            child.train(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Switch this layer and its children to eval mode: no dropout, nothing is stored."""
+        return self.train(False)
+
+    # Contents
+
+    def named_children(self) -> list[tuple[str, Layer]]:
+        """Direct child layers with their names, in order of registration."""
+        return [(k, v) for k, v in vars(self).items() if isinstance(v, Layer) and not k.startswith("_")]
+
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+        """This layer and all below it, with the prefix ("", "0.", "0.cell.") of the names of their parts."""
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child._walk(f"{prefix}{name}.")
+
+    def _all_parameters(self) -> list[tuple[str, Parameter]]:
+        """Every parameter under each of its names; a shared one comes more than once."""
+        return [
+            (prefix + name, value)
+            for prefix, layer in self._walk()
+            for name, value in vars(layer).items()
+            if isinstance(value, Parameter) and not name.startswith("_")
+        ]
+
+    def named_parameters(self) -> list[tuple[str, Parameter]]:
+        """Parameters with dotted names, own ones before those of children; a shared one only once."""
+        return _unique(self._all_parameters())
+
+    def parameters(self) -> list[Parameter]:
+        """Parameters in the order of `named_parameters`."""
+        return [p for _, p in self.named_parameters()]
+
+    def named_rngs(self) -> list[tuple[str, np.random.Generator]]:
+        """Every source of randomness with its dotted name; their states make a resumed run bit-exact."""
+        return _unique(
+            [
+                (prefix + name.lstrip("_"), value)
+                for prefix, layer in self._walk()
+                for name, value in vars(layer).items()
+                if isinstance(value, np.random.Generator)
+            ]
+        )
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero."""
+        for p in self.parameters():
+            p.zero_grad()
+
+    # Saving
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters by name; a shared parameter stands under each of its names."""
+        return {name: p.value.copy() for name, p in self._all_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy parameters from `state`; on any error nothing is changed.
+
+        Parameters
+        ----------
+        state : mapping of str to array
+            NumPy arrays, PyTorch tensors, or anything ``np.asarray`` takes; cast to each parameter's dtype.
+        strict : bool, default True
+            Whether missing and unexpected names are errors.
+
+        Raises
+        ------
+        ValueError
+            If names or shapes do not fit.
+        TypeError
+            If a value is not an array of real numbers.
+        """
+        own = self._all_parameters()
+        missing = [name for name, _ in own if name not in state]
+        unexpected = sorted(set(state) - {name for name, _ in own})
+        if strict and (missing or unexpected):
+            parts = [f"lacks {missing}"] * bool(missing) + [f"has unexpected {unexpected}"] * bool(unexpected)
+            raise ValueError(f"state does not fit {type(self).__name__}: it {' and '.join(parts)}")
+        given = [(name, p) for name, p in own if name in state]
+        loads = [(p, as_shaped(state[name], p.shape, f"state[{name!r}]")) for name, p in given]
+        for p, array in loads:
+            p.data = array
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments that make a layer of the same structure, in types that JSON has."""
+        raise NotImplementedError(f"{type(self).__name__} does not define config(), so it cannot be saved")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make a layer from what `config` returned, or from `layer_config` (which also names the class).
+
+        Raises
+        ------
+        ValueError
+            If the class is unknown or not `cls`, or the arguments do not fit it.
+        """
+        arguments = dict(config)
+        name = arguments.pop("class", cls.__name__)
+        found = Layer._registry.get(name)
+        if found is None:
+            raise ValueError(
+                f"config names the layer class {name!r}, which is not defined; "
+                f"known: {sorted(Layer._registry)}"
+            )
+        if not issubclass(found, cls):
+            raise ValueError(f"config is that of a {name}, not of a {cls.__name__}")
+        return found._from_arguments(arguments)
+
+    @classmethod
+    def _from_arguments(cls, arguments: dict[str, Any]) -> Self:
+        try:
+            return cls(**arguments)
+        except TypeError as error:
+            raise ValueError(f"config does not fit {cls.__name__}: {error}") from error
+
+    def __repr__(self) -> str:
+        try:
+            config = self.config()
+        except NotImplementedError:
+            config = {}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in config.items())})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_contexts": []}  # contexts belong to a running step, not to a copy
+
+
+def layer_config(layer: Layer) -> dict[str, Any]:
+    """`layer.config()` together with the name of its class, for `Layer.from_config`."""
+    return {"class": type(layer).__name__, **layer.config()}
+
+
+def _unique(named: list[tuple[str, _T]]) -> list[tuple[str, _T]]:
+    first: dict[int, tuple[str, _T]] = {}
+    for name, value in named:
+        first.setdefault(id(value), (name, value))
+    return list(first.values())

@@ -1,0 +1,209 @@
+"""What is learned: :class:`Parameter`, and :class:`PackCache` for what backends make of it.
+
+Backends compute from packed copies of the weights. Nobody has to say when a weight was changed:
+``Parameter.version`` notices, and a cache keyed on it packs again when it does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastrnn import backend
+from fastrnn._types import Array
+
+__all__ = ["PackCache", "Parameter", "as_array", "as_shaped", "float_dtype"]
+
+_next_version = itertools.count(1).__next__  # one counter for all: equal versions mean the same contents
+
+
+class Parameter:
+    """An array that is learned, and its gradient.
+
+    Parameters
+    ----------
+    data : array_like
+        First contents; copied.
+    dtype : dtype, optional
+        float32 or float64. Default: that of `data`.
+
+    Examples
+    --------
+    >>> from fastrnn.layers.parameter import Parameter
+    >>> p = Parameter([1.0, 2.0], dtype="float32")
+    >>> before = p.version
+    >>> p.data *= 2
+    >>> p.data, p.version > before
+    (array([2., 4.], dtype=float32), True)
+    """
+
+    def __init__(self, data: Any, dtype: Any = None) -> None:
+        given = as_array(data, "data")
+        self._own(given, float_dtype(given.dtype if dtype is None else dtype))
+
+    def _own(self, data: Array, dtype: np.dtype[Any]) -> None:
+        self._data: Array = np.array(data, dtype=dtype, order="C", copy=True)
+        self._grad: Array | None = None
+        self._version = _next_version()
+        # Times .data was handed out, and how many of these are known to be over (see `version`).
+        self._lent = 0
+        self._returned = 0
+
+    @property
+    def data(self) -> Array:
+        """The contents, any shape. Writing into the array takes effect; assigning replaces the contents.
+
+        An assigned array must have the same shape and is cast to the parameter's dtype.
+        """
+        data = self._data
+        self._lent += 1  # after taking the reference: whoever reads the new count also sees the reference
+        return data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if value is not self._data:
+            self._data[...] = as_shaped(value, self._data.shape, "data")
+        self.touch()
+
+    @property
+    def value(self) -> Array:
+        """The contents as a read-only view: unlike `data` it does not count as a possible change."""
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def grad(self) -> Array:
+        """Gradient, the shape of `data`: zeros until a backward pass adds to it."""
+        if self._grad is None:
+            self._grad = np.zeros_like(self._data)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        grad = self.grad
+        if value is not grad:
+            grad[...] = as_shaped(value, grad.shape, "grad")
+
+    @property
+    def version(self) -> int:
+        """A number that rises whenever `data` may have changed; no two parameters ever share one.
+
+        A write through a reference to the array goes unseen, so while anybody holds the array that
+        `data` returned, or a view on it, every look counts as a change.
+        """
+        lent = self._lent
+        if lent != self._returned:
+            # The array owns its memory, so that every view on it holds a reference to it.
+            held = sys.getrefcount(self._data) > _UNHELD
+            self._version = _next_version()
+            if not held:
+                self._returned = lent
+        return self._version
+
+    def touch(self) -> None:
+        """Say that the contents have changed."""
+        self._version = _next_version()
+
+    def zero_grad(self) -> None:
+        """Set the gradient to zero."""
+        if self._grad is not None:
+            self._grad.fill(0)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of `data`."""
+        return tuple(self._data.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of `data` and `grad`, float32 or float64."""
+        return self._data.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(self._data.size)
+
+    def __repr__(self) -> str:
+        return f"Parameter(shape={self.shape}, dtype={self.dtype.name})"
+
+    def __getstate__(self) -> tuple[Array, Array | None]:
+        return self._data, self._grad
+
+    def __setstate__(self, state: tuple[Array, Array | None]) -> None:
+        self._own(state[0], state[0].dtype)  # copies: an unpickled array need not own its memory
+        self._grad = None if state[1] is None else np.array(state[1])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        copy = memo[id(self)] = Parameter.__new__(type(self))
+        copy.__setstate__(self.__getstate__())
+        return copy
+
+
+def _count_unheld() -> int:
+    """References that `Parameter.version` counts on an array nobody else holds (differs among Pythons)."""
+    parameter = Parameter(0.0)
+    # The same expression as in `version`, on a local with the same kind of access.
+    return sys.getrefcount(parameter._data)
+
+
+def as_shaped(value: Any, shape: tuple[int, ...], name: str) -> Array:
+    """Like `as_array`, and of that shape, else ValueError."""
+    array = as_array(value, name)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    return array
+
+
+def as_array(value: Any, name: str) -> Array:
+    """A numeric NumPy array from anything that can be one; tensors of PyTorch without importing it."""
+    if hasattr(value, "detach"):
+        tensor = value.detach().cpu()
+        try:
+            value = tensor.numpy()
+        except TypeError:  # bfloat16, which NumPy does not have
+            value = tensor.float().numpy()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+    return array
+
+
+def float_dtype(dtype: Any) -> np.dtype[Any]:
+    """`dtype` as a NumPy dtype: float32 or float64, else TypeError."""
+    result = np.dtype(dtype)
+    if result not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, got {result.name}")
+    return result
+
+
+class PackCache:
+    """The packed form of some parameters, made again only when one of them or the backend has changed.
+
+    Safe to use from many threads at once: at worst two of them pack the same weights.
+    """
+
+    def __init__(self) -> None:
+        self._entry: tuple[tuple[Any, ...], bool, Any] | None = None
+
+    def get(self, parameters: Sequence[Parameter | None], training: bool, pack: Callable[[bool], Any]) -> Any:
+        """The packed weights; `pack(training)` makes them. A pack for training serves inference too."""
+        # The key is read before the data: a change in between is packed now and found again next time.
+        key = (backend.active(), *(None if p is None else p.version for p in parameters))
+        entry = self._entry
+        if entry is not None and entry[0] == key and (entry[1] or not training):
+            return entry[2]
+        packed = pack(training)
+        self._entry = (key, training, packed)
+        return packed
+
+    def __reduce__(self) -> tuple[type[PackCache], tuple[()]]:
+        return PackCache, ()  # copies and pickles start empty
+
+
+_UNHELD = _count_unheld()
