@@ -176,7 +176,7 @@ def as_array(value: Any, name: str) -> Array:
 
 def float_dtype(dtype: Any) -> np.dtype[Any]:
     """`dtype` as a NumPy dtype: float32 or float64, else TypeError."""
-    result = np.dtype(dtype)
+    result: np.dtype[Any] = np.dtype(dtype)
     if result not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {result.name}")
     return result
