@@ -24,7 +24,7 @@ __all__ = [
     "use_isa",
 ]
 
-_MODULES = {"native": "fastrnn._core", "reference": "fastrnn.reference"}
+_MODULES = {"native": "fastrnn._core", "reference": "fastrnn.reference._core"}
 _name: str = ""
 _module: ModuleType | None = None
 

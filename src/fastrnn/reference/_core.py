@@ -1,0 +1,31 @@
+"""The backend protocol of ``docs/protocols.md`` in pure NumPy: what ``fastrnn._core`` must agree with."""
+
+from __future__ import annotations
+
+from fastrnn.reference.embedding import embedding_backward, embedding_forward
+from fastrnn.reference.linear import linear_backward, linear_forward
+from fastrnn.reference.losses import cross_entropy
+from fastrnn.reference.optimizers import adagrad_step, adam_step, global_norm, rmsprop_step, scale_, sgd_step
+from fastrnn.reference.sequence import rnn_backward, rnn_forward
+from fastrnn.reference.streams import StepStream, TokenStream
+from fastrnn.reference.weights import pack_linear, pack_weights
+
+__all__ = [
+    "StepStream",
+    "TokenStream",
+    "adagrad_step",
+    "adam_step",
+    "cross_entropy",
+    "embedding_backward",
+    "embedding_forward",
+    "global_norm",
+    "linear_backward",
+    "linear_forward",
+    "pack_linear",
+    "pack_weights",
+    "rmsprop_step",
+    "rnn_backward",
+    "rnn_forward",
+    "scale_",
+    "sgd_step",
+]

@@ -1,0 +1,33 @@
+"""A linear map of rows: y = x W^T + b, and its gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastrnn._types import Array
+from fastrnn.reference._math import affine
+from fastrnn.reference.weights import PackedLinear
+
+__all__ = ["linear_backward", "linear_forward"]
+
+
+def linear_forward(packed: PackedLinear, x: Array) -> Array:
+    """x [M, K] -> y [M, O]."""
+    with np.errstate(all="ignore"):
+        return affine(x, packed.weight, packed.bias)
+
+
+def linear_backward(
+    packed: PackedLinear,
+    x: Array,
+    dy: Array,
+    dweight: Array,
+    dbias: Array | None = None,
+    need_dx: bool = True,
+) -> Array | None:
+    """dy [M, O] -> dx [M, K]; adds to dweight [O, K] and dbias [O]."""
+    with np.errstate(all="ignore"):
+        dweight += dy.T @ x
+        if dbias is not None:
+            dbias += dy.sum(axis=0)
+        return dy @ packed.weight if need_dx else None

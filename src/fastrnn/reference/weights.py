@@ -1,0 +1,87 @@
+"""Snapshots of weights, in the layout this backend computes with: the caller's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastrnn._checks import check_choice
+from fastrnn._types import GATES, Array, CellWeights
+from fastrnn.reference.cells import CELL_STEPS
+
+__all__ = ["Packed", "PackedLinear", "pack_linear", "pack_weights"]
+
+
+def _frozen(array: Array) -> Array:
+    copy = np.array(array)
+    copy.setflags(write=False)
+    return copy
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Weights of one direction of one recurrent layer at the moment of packing."""
+
+    cell: str
+    weights: CellWeights
+    training: bool
+
+    @property
+    def input_size(self) -> int:
+        """Size I of an input vector."""
+        return int(self.weights.weight_ih.shape[1])
+
+    @property
+    def hidden_size(self) -> int:
+        """Number H of hidden units."""
+        return int(self.weights.weight_ih.shape[0]) // GATES[self.cell]
+
+    @property
+    def proj_size(self) -> int:
+        """Size P of the projected output of an LSTM, 0 without projection."""
+        return 0 if self.weights.weight_hr is None else int(self.weights.weight_hr.shape[0])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The one dtype of every array in a call."""
+        return self.weights.weight_ih.dtype
+
+
+def pack_weights(cell: str, weights: CellWeights, training: bool = False) -> Packed:
+    """Snapshot the weights of one direction of one recurrent layer."""
+    check_choice("cell", cell, CELL_STEPS)
+    if weights.weight_hr is not None and cell != "lstm":
+        raise ValueError(f"weight_hr must be None for cell {cell!r}: only an LSTM has a projection")
+    frozen = CellWeights(*(None if array is None else _frozen(array) for array in weights))
+    return Packed(cell, frozen, bool(training))
+
+
+@dataclass(frozen=True)
+class PackedLinear:
+    """Weights of a linear map at the moment of packing."""
+
+    weight: Array
+    bias: Array | None
+    training: bool
+
+    @property
+    def in_features(self) -> int:
+        """Size K of an input vector."""
+        return int(self.weight.shape[1])
+
+    @property
+    def out_features(self) -> int:
+        """Size O of an output vector."""
+        return int(self.weight.shape[0])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The one dtype of every array in a call."""
+        return self.weight.dtype
+
+
+def pack_linear(weight: Array, bias: Array | None = None, training: bool = False) -> PackedLinear:
+    """Snapshot the weights of a linear map: weight [O, K], bias [O] or None."""
+    return PackedLinear(_frozen(weight), None if bias is None else _frozen(bias), bool(training))
