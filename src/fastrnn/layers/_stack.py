@@ -1,0 +1,379 @@
+"""What RNN, LSTM and GRU share: a stack of layers in one or two directions over any form of sequence.
+
+A. All numbers are made by the backend, one call per layer and direction. This file decides what goes in:
+   weights (packed and cached), masks, and slices of arrays that both directions write into.
+B. ``backward`` mirrors ``__call__``: layers and directions from the last to the first, the same numbered
+   steps undone.
+C. State s of a stack is that of layer ``s // D`` and direction ``s % D``, as in PyTorch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastrnn import backend
+from fastrnn._checks import (
+    check_bool,
+    check_choice,
+    check_int,
+    check_positive_int,
+    check_probability,
+    check_shape,
+)
+from fastrnn._types import Array, CellWeights
+from fastrnn.layers._regularisation import Regularisation, dropout_mask
+from fastrnn.layers._sequence import SequenceInput, read_sequence
+from fastrnn.layers._state import State, StateLayout
+from fastrnn.layers._weights import INITS, CellNames, cell_names, initial_weights
+from fastrnn.layers.base import Layer, PackCache, Parameter, float_dtype
+from fastrnn.streaming import Stream
+
+__all__ = ["RecurrentStack"]
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one layer and direction leave for backward."""
+
+    saved: Any
+    weight_mask: Array | None
+
+
+@dataclass(slots=True)
+class _Context:
+    source: SequenceInput
+    module: ModuleType
+    """The backend that made ``passes``: backward must be its own even if another one is active by then."""
+    passes: list[_Pass] = field(default_factory=list)
+    masks: list[Array] = field(default_factory=list)
+    """Dropout masks between layers, ``[T, N, D * P]``; empty without dropout."""
+
+
+class RecurrentStack(Layer):
+    """Base class of :class:`~fastrnn.RNN`, :class:`~fastrnn.LSTM` and :class:`~fastrnn.GRU`."""
+
+    recurrent: ClassVar[bool] = True
+    uses_lengths: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        *,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        dtype: Any,
+        seed: int | None,
+        init: str,
+        regularisation: Regularisation,
+        proj_size: int = 0,
+        forget_bias: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.input_size = check_positive_int("input_size", input_size)
+        self.hidden_size = check_positive_int("hidden_size", hidden_size)
+        self.num_layers = check_positive_int("num_layers", num_layers)
+        self.bias = check_bool("bias", bias)
+        self.batch_first = check_bool("batch_first", batch_first)
+        self.dropout = check_probability("dropout", dropout, allow_one=False)
+        self.bidirectional = check_bool("bidirectional", bidirectional)
+        self.proj_size = check_int("proj_size", proj_size, 0, self.hidden_size - 1)
+        self.regularisation = regularisation
+        self.dtype = float_dtype(dtype)
+        self.seed = seed
+        self.init = check_choice("init", init, INITS)
+        if self.dropout and self.num_layers == 1:
+            warnings.warn(
+                "dropout acts between layers: with num_layers=1 it has no effect", UserWarning, stacklevel=3
+            )
+        self._rng = np.random.default_rng(seed)
+        self._names: list[CellNames] = []
+        self._packs: list[PackCache] = []
+        for k in range(self.num_layers):
+            for reverse in range(self.num_directions):
+                names = cell_names(f"_l{k}" + "_reverse" * reverse, self.bias, self.proj_size > 0)
+                weights = initial_weights(
+                    self._rng,
+                    cell,
+                    self.output_size if k else self.input_size,
+                    self.hidden_size,
+                    bias=self.bias,
+                    proj_size=self.proj_size,
+                    init=init,
+                    forget_bias=forget_bias,
+                )
+                for name, array in zip(names, weights, strict=True):
+                    if name is not None:
+                        setattr(self, name, Parameter(array, self.dtype))
+                self._names.append(names)
+                self._packs.append(PackCache())
+
+    @property
+    def num_directions(self) -> int:
+        """D, 2 if bidirectional, else 1."""
+        return 1 + self.bidirectional
+
+    @property
+    def state_size(self) -> int:
+        """P, the width of ``h``: ``proj_size`` if there is a projection, else ``hidden_size``."""
+        return self.proj_size or self.hidden_size
+
+    @property
+    def output_size(self) -> int:
+        """Width of ``y``, ``num_directions * state_size``."""
+        return self.num_directions * self.state_size
+
+    @property
+    def _layout(self) -> StateLayout:
+        c_size = self.hidden_size if self.cell == "lstm" else 0
+        return StateLayout(self.num_layers * self.num_directions, self.state_size, c_size, self.dtype)
+
+    # Computing
+
+    def __call__(
+        self, x: Any, state: State = None, lengths: Any = None, resets: Any = None
+    ) -> tuple[Any, State]:
+        """Run over whole sequences.
+
+        Parameters
+        ----------
+        x : array_like or list of array_like
+            ``[T, N, I]``, or ``[N, T, I]`` with `batch_first`; ``[T, I]`` without a batch; or a list of N
+            arrays ``[t, I]`` of different lengths. Cast to the layer's dtype.
+        state : array or (array, array), optional
+            ``h [num_layers * D, N, P]``, for LSTM ``(h, c)``; without the axis N if `x` is unbatched.
+            D is the number of directions. Default: zeros.
+        lengths : array_like of int, optional
+            ``[N]``, steps of each row, 0 to T in any order. Outputs past a length are zero and the final
+            state is the one at the length; the reverse direction starts at each row's own last step.
+        resets : array_like of bool, optional
+            ``[T, N]`` (``[N, T]`` with `batch_first`, ``[T]`` unbatched, a list of arrays ``[t]`` for a
+            list): true where a new episode or document begins. The state does not cross that border in either
+            direction: the forward direction sets it to zero before step t, the reverse direction before step
+            t - 1. So each part of a row gives the outputs that it would give on its own.
+
+        Returns
+        -------
+        y : array or list of array
+            ``[T, N, D * P]`` in the form of `x`; read-only in train mode.
+        state : array or (array, array)
+            Final state, in the form of the initial one.
+
+        Raises
+        ------
+        ValueError
+            If a shape or a length does not fit.
+        TypeError
+            If something is not numeric, lengths are not integers or resets not boolean.
+        """
+        training = self.training
+        source = read_sequence(
+            x,
+            self.input_size,
+            self.dtype,
+            batch_first=self.batch_first,
+            lengths=lengths,
+            resets=resets,
+            own=training,
+        )
+        T, N, P, D = source.steps, source.rows, self.state_size, self.num_directions
+        layout = self._layout
+        h0, c0 = layout.read("state", state, N, source.unbatched, own=training)
+        hn, cn = layout.empty(N)
+        resets_of = (source.resets, source.reverse_resets() if D == 2 else None)
+        context = _Context(source, backend.active())
+        forward = context.module.rnn_forward
+        y = source.x
+        for k in range(self.num_layers):
+            # (1) dropout between layers
+            inputs = y
+            if training and k and self.dropout:
+                context.masks.append(dropout_mask(self._rng, y.shape, self.dropout, self.dtype))
+                inputs = y * context.masks[-1]
+            # (2) both directions, side by side in one output
+            y = source.allocate(D * P) if k == self.num_layers - 1 else np.empty((T, N, D * P), self.dtype)
+            for d in range(D):
+                s = k * D + d
+                packed, weight_mask = self._packed(s, training)
+                noise = self.regularisation.arguments(
+                    self._rng if training else None,
+                    self.dtype,
+                    steps=T,
+                    rows=N,
+                    input_size=inputs.shape[2],
+                    output_size=P,
+                    hidden_size=self.hidden_size,
+                )
+                _, hn[s], c, saved = forward(
+                    packed,
+                    inputs,
+                    None if h0 is None else h0[s],
+                    None if c0 is None else c0[s],
+                    lengths=source.lengths,
+                    resets=resets_of[d],
+                    reverse=d == 1,
+                    out=y[:, :, d * P : (d + 1) * P],
+                    training=training,
+                    **noise,
+                )
+                if cn is not None:
+                    cn[s] = c
+                context.passes.append(_Pass(saved, weight_mask))
+            if training:
+                y.flags.writeable = False
+        if training:
+            self._push(context)
+        return source.restore(y), layout.give(hn, cn, source.unbatched)
+
+    def backward(self, dy: Any, dstate: State = None, *, need_dx: bool = True) -> tuple[Any, State]:
+        """Backpropagate through time, through the last forward pass not yet gone back through.
+
+        Parameters
+        ----------
+        dy : array_like, list of array_like or None
+            Gradient of `y`, in its form; None for zeros. Entries past a length are ignored.
+        dstate : array or (array, array), optional
+            Gradient of the final state, in its form; either part of a pair may be None. Default: zeros.
+        need_dx : bool, default True
+            False saves the product for the gradient of `x` when `x` is data.
+
+        Returns
+        -------
+        dx : array, list of array or None
+            Gradient of `x`, in its form, zero past a length; None if not needed.
+        dstate : array or (array, array)
+            Gradient of the initial state.
+
+        Raises
+        ------
+        RuntimeError
+            In eval mode, or if there is no forward pass left to go back through.
+        ValueError
+            If a shape does not fit.
+        """
+        context: _Context = self._pop()
+        source = context.source
+        N, P, D = source.rows, self.state_size, self.num_directions
+        layout = self._layout
+        gradient = None if dy is None else source.read_gradient(dy, D * P)
+        dhn, dcn = layout.read("dstate", dstate, N, source.unbatched)
+        dh0, dc0 = layout.empty(N)
+        backward = context.module.rnn_backward
+        for k in reversed(range(self.num_layers)):
+            # (2) both directions
+            dx: Array | None = None
+            for d in reversed(range(D)):
+                s = k * D + d
+                done = context.passes.pop()
+                part, dh0[s], dc = self._backward_one(
+                    s,
+                    done,
+                    backward,
+                    None if gradient is None else gradient[:, :, d * P : (d + 1) * P],
+                    None if dhn is None else dhn[s],
+                    None if dcn is None else dcn[s],
+                    need_dx=need_dx or k > 0,
+                )
+                if dc0 is not None:
+                    dc0[s] = dc
+                dx = part if dx is None else np.add(dx, part, out=dx)
+            # (1) dropout between layers
+            if k and context.masks:
+                assert dx is not None
+                dx *= context.masks.pop()
+            gradient = dx
+        dx = None if gradient is None or not need_dx else source.restore(gradient)
+        return dx, layout.give(dh0, dc0, source.unbatched)
+
+    def stream(self, batch_size: int = 1) -> Stream:
+        """Make a stream: stateful inference, one step at a time.
+
+        Parameters
+        ----------
+        batch_size : int, default 1
+            Rows that step together.
+
+        Returns
+        -------
+        fastrnn.streaming.Stream
+            It holds a snapshot of the weights as they are now (later changes do not reach it) and its own
+            state, which is zero at first. Any number of streams may come from one layer.
+
+        Raises
+        ------
+        ValueError
+            If the layer is bidirectional: the reverse direction would need the future.
+        """
+        if self.bidirectional:
+            raise ValueError(
+                "a bidirectional layer cannot stream: its reverse direction needs the whole sequence; "
+                "use bidirectional=False"
+            )
+        check_positive_int("batch_size", batch_size)
+        packed = [self._packed(s, False)[0] for s in range(self.num_layers)]
+        zoneout = [(self.regularisation.zoneout_h, self.regularisation.zoneout_c)] * self.num_layers
+        return Stream(backend.active().StepStream(packed, batch_size, zoneout), batch_size, self._layout)
+
+    def config(self) -> dict[str, Any]:
+        """Return constructor arguments that all recurrent layers share, in types that JSON has."""
+        return {
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "num_layers": self.num_layers,
+            "bias": self.bias,
+            "batch_first": self.batch_first,
+            "dropout": self.dropout,
+            "bidirectional": self.bidirectional,
+            "dtype": self.dtype.name,
+            "seed": self.seed,
+            "init": self.init,
+            "input_dropout": self.regularisation.input_dropout,
+            "recurrent_dropout": self.regularisation.recurrent_dropout,
+            "zoneout": self.regularisation.zoneout_h,
+            "weight_dropout": self.regularisation.weight_dropout,
+        }
+
+    # Weights
+
+    def _parameters_of(self, s: int) -> list[Parameter | None]:
+        """Return the parameters of state s in the order of CellWeights (looked up, as they may be replaced)."""
+        return [None if name is None else getattr(self, name) for name in self._names[s]]
+
+    def _packed(self, s: int, training: bool) -> tuple[Any, Array | None]:
+        """Return the packed weights of state s and the mask on its ``weight_hh``."""
+        parameters = self._parameters_of(s)
+
+        def pack(training: bool, mask: Array | None = None) -> Any:
+            weights = CellWeights._make(None if p is None else p.value for p in parameters)
+            if mask is not None:
+                weights = weights._replace(weight_hh=weights.weight_hh * mask)
+            return backend.active().pack_weights(self.cell, weights, training)
+
+        p = self.regularisation.weight_dropout
+        if training and p:
+            # Other weights in every call: nothing to cache.
+            weight_hh: Parameter = getattr(self, self._names[s].weight_hh)
+            mask = dropout_mask(self._rng, weight_hh.shape, p, self.dtype)
+            return pack(True, mask), mask
+        return self._packs[s].get(parameters, training, pack), None
+
+    def _backward_one(self, s: int, done: _Pass, run: Callable[..., Any], *args: Any, need_dx: bool) -> Any:
+        """Call the backend's backward for state s with the arrays that gradients are added to."""
+        grads = CellWeights._make(None if p is None else p.grad for p in self._parameters_of(s))
+        if done.weight_mask is None:
+            return run(done.saved, *args, grads=grads, need_dx=need_dx)
+        masked = grads._replace(weight_hh=np.zeros_like(grads.weight_hh))
+        result = run(done.saved, *args, grads=masked, need_dx=need_dx)
+        grads.weight_hh[...] += masked.weight_hh * done.weight_mask
+        return result

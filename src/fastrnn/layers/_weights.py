@@ -1,0 +1,80 @@
+"""Names and first values of the weights of one layer and direction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from fastrnn._types import GATES, Array, CellWeights
+from fastrnn.init import glorot_uniform, orthogonal, uniform
+
+__all__ = ["INITS", "CellNames", "cell_names", "initial_weights"]
+
+INITS = ("default", "torch")
+
+
+class CellNames(NamedTuple):
+    """PyTorch's parameter names, in the order of ``CellWeights``; None where there is none."""
+
+    weight_ih: str
+    weight_hh: str
+    bias_ih: str | None
+    bias_hh: str | None
+    weight_hr: str | None
+
+
+def cell_names(suffix: str, bias: bool, projection: bool) -> CellNames:
+    """Names with a suffix such as ``_l0_reverse``."""
+    return CellNames(
+        "weight_ih" + suffix,
+        "weight_hh" + suffix,
+        "bias_ih" + suffix if bias else None,
+        "bias_hh" + suffix if bias else None,
+        "weight_hr" + suffix if projection else None,
+    )
+
+
+def initial_weights(
+    rng: np.random.Generator,
+    cell: str,
+    input_size: int,
+    hidden_size: int,
+    *,
+    bias: bool = True,
+    proj_size: int = 0,
+    init: str = "default",
+    forget_bias: float = 0.0,
+) -> CellWeights:
+    """First weights of one layer and direction, float64.
+
+    ``"torch"`` is uniform on +-1/sqrt(H) throughout. ``"default"`` draws each gate by itself: Glorot uniform
+    from the input, orthogonal in the recurrence, biases zero but for the forget gate of an LSTM.
+    """
+    H, P, rows = hidden_size, proj_size or hidden_size, GATES[cell] * hidden_size
+    if init == "torch":
+        bound = 1.0 / math.sqrt(H)
+        return CellWeights(
+            uniform(rng, (rows, input_size), bound),
+            uniform(rng, (rows, P), bound),
+            uniform(rng, (rows,), bound) if bias else None,
+            uniform(rng, (rows,), bound) if bias else None,
+            uniform(rng, (P, H), bound) if proj_size else None,
+        )
+
+    def by_gate(draw: Callable[[np.random.Generator, tuple[int, int]], Array], columns: int) -> Array:
+        return np.concatenate([draw(rng, (H, columns)) for _ in range(GATES[cell])])
+
+    weights = CellWeights(
+        by_gate(glorot_uniform, input_size),
+        by_gate(orthogonal, P),
+        np.zeros(rows) if bias else None,
+        np.zeros(rows) if bias else None,
+        glorot_uniform(rng, (P, H)) if proj_size else None,
+    )
+    if cell == "lstm" and weights.bias_ih is not None:
+        # Only one of the two biases, since they are added. Gate order i, f, g, o.
+        weights.bias_ih[H : 2 * H] = forget_bias
+    return weights
