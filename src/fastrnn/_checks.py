@@ -98,7 +98,7 @@ def check_int_array(
     low: int | None = None,
     high: int | None = None,
 ) -> Array:
-    """Return `value` as an int64 array of this shape with entries in ``low..high``; any integer dtype is taken."""
+    """Return `value` as int64 of this shape with entries in ``low..high``; any integer dtype is taken."""
     array = _as_array(name, value, "an integer array")
     if array.dtype.kind not in "iu" and not (array.size == 0 and not isinstance(value, np.ndarray)):
         raise TypeError(f"{name} must be an integer array, got dtype {array.dtype}")

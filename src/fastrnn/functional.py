@@ -18,7 +18,8 @@ Examples
 
 from __future__ import annotations
 
-from fastrnn._functional_impl import Functional, GruGradients, LstmGradients, RnnGradients, Saved
+from fastrnn._functional_calls import Saved
+from fastrnn._functional_impl import Functional, GruGradients, LstmGradients, RnnGradients
 from fastrnn.backend import active
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The functions of :mod:`fastrnn.functional` in pure NumPy: readable, any float dtype, the definition of right.
+"""The functions of :mod:`fastrnn.functional` in pure NumPy: readable, any float dtype, what right means.
 
 Names and signatures are the same, so an import is all that changes. The backend protocol that layers compute
 with is in ``fastrnn.reference._core``, the counterpart of ``fastrnn._core``;
@@ -16,7 +16,8 @@ True
 
 from __future__ import annotations
 
-from fastrnn._functional_impl import Functional, GruGradients, LstmGradients, RnnGradients, Saved
+from fastrnn._functional_calls import Saved
+from fastrnn._functional_impl import Functional, GruGradients, LstmGradients, RnnGradients
 from fastrnn.reference import _core
 
 __all__ = [

@@ -12,7 +12,8 @@ __all__ = ["affine", "sigmoid"]
 def sigmoid(a: Array) -> Array:
     """``1 / (1 + exp(-a))`` with an exponential that cannot overflow and an exact low tail."""
     e = np.exp(-np.abs(a))
-    return np.where(a >= 0, a.dtype.type(1), e) / (1 + e)
+    y: Array = np.where(a >= 0, a.dtype.type(1), e) / (1 + e)
+    return y
 
 
 def affine(x: Array, weight: Array, bias: Array | None) -> Array:

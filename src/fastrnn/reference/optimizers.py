@@ -1,8 +1,8 @@
 """Optimizer steps on single arrays, in place, by the update rules of torch.optim's documentation.
 
 The published methods: momentum and Nesterov, I. Sutskever et al., ICML 2013; RMSprop, T. Tieleman and G.
-Hinton, Coursera lecture 6.5, 2012 (centred: A. Graves, arXiv:1308.0850); Adagrad, J. Duchi et al., JMLR 12, 2011;
-Adam, D. Kingma and J. Ba, ICLR 2015; AdamW, I. Loshchilov and F. Hutter, ICLR 2019.
+Hinton, Coursera lecture 6.5, 2012 (centred: A. Graves, arXiv:1308.0850); Adagrad, J. Duchi et al., JMLR 12,
+2011; Adam, D. Kingma and J. Ba, ICLR 2015; AdamW, I. Loshchilov and F. Hutter, ICLR 2019.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def pack_weights(cell: str, weights: CellWeights, training: bool = False) -> Pac
     check_choice("cell", cell, CELL_STEPS)
     if weights.weight_hr is not None and cell != "lstm":
         raise ValueError(f"weight_hr must be None for cell {cell!r}: only an LSTM has a projection")
-    frozen = CellWeights(*(None if array is None else _frozen(array) for array in weights))
+    frozen = CellWeights._make(None if array is None else _frozen(array) for array in weights)
     return Packed(cell, frozen, bool(training))
 
 
