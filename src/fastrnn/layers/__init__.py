@@ -1,5 +1,23 @@
 """Layers: recurrent ones, and what stands before and after them."""
 
 from fastrnn.layers.base import Layer, Parameter
+from fastrnn.layers.dropout import Dropout
+from fastrnn.layers.embedding import Embedding
+from fastrnn.layers.layer_norm import LayerNorm
+from fastrnn.layers.linear import Linear
+from fastrnn.layers.pooling import AttentionPool, LastPool, MaxPool, MeanPool
+from fastrnn.layers.sequential import Sequential
 
-__all__ = ["Layer", "Parameter"]
+__all__ = [
+    "AttentionPool",
+    "Dropout",
+    "Embedding",
+    "LastPool",
+    "Layer",
+    "LayerNorm",
+    "Linear",
+    "MaxPool",
+    "MeanPool",
+    "Parameter",
+    "Sequential",
+]

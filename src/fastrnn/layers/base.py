@@ -15,16 +15,37 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 
 from fastrnn._types import Array
-from fastrnn.layers.parameter import PackCache, Parameter, as_shaped, float_dtype
+from fastrnn.layers.parameter import PackCache, Parameter, as_array, as_shaped, float_dtype
 
-__all__ = ["Layer", "PackCache", "Parameter", "float_dtype", "keep", "layer_config"]
+__all__ = [
+    "Layer",
+    "PackCache",
+    "Parameter",
+    "as_array",
+    "as_gradient",
+    "as_shaped",
+    "float_dtype",
+    "keep",
+    "layer_config",
+]
 
 _T = TypeVar("_T")
 
 
-def keep(x: Array) -> Array:
-    """What a forward may store of its input: `x` if read-only, else a copy that no later write reaches."""
-    return x.copy() if x.flags.writeable else x
+def keep(x: Array, given: Any = None) -> Array:
+    """Return what a forward may store of its input: an array that no later write of the caller reaches.
+
+    That is `x` itself if it is read-only or certainly not the memory of `given` (what the caller passed),
+    else a copy.
+    """
+    if not x.flags.writeable or (isinstance(given, np.ndarray) and not np.may_share_memory(x, given)):
+        return x
+    return x.copy()
+
+
+def as_gradient(dy: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return `dy` as a contiguous array of this dtype, or raise ValueError if it has another shape."""
+    return np.asarray(as_shaped(dy, shape, "dy"), dtype=dtype, order="C")
 
 
 class Layer:
@@ -65,6 +86,8 @@ class Layer:
     """Whether calls take ``lengths=``."""
     recurrent: ClassVar[bool] = False
     """Whether calls take ``state, lengths, resets`` and return ``y, state``."""
+    pools_time: bool = False
+    """Whether the output lacks the time axis of the input."""
 
     _registry: ClassVar[dict[str, type[Layer]]] = {}
 
