@@ -24,7 +24,6 @@ from fastrnn._checks import (
     check_int,
     check_positive_int,
     check_probability,
-    check_shape,
 )
 from fastrnn._types import Array, CellWeights
 from fastrnn.layers._regularisation import Regularisation, dropout_mask
@@ -73,7 +72,7 @@ class RecurrentStack(Layer):
         dropout: float,
         bidirectional: bool,
         dtype: Any,
-        seed: int | None,
+        seed: int | np.random.Generator | None,
         init: str,
         regularisation: Regularisation,
         proj_size: int = 0,
@@ -91,7 +90,7 @@ class RecurrentStack(Layer):
         self.proj_size = check_int("proj_size", proj_size, 0, self.hidden_size - 1)
         self.regularisation = regularisation
         self.dtype = float_dtype(dtype)
-        self.seed = seed
+        self.seed = None if isinstance(seed, np.random.Generator) else seed
         self.init = check_choice("init", init, INITS)
         if self.dropout and self.num_layers == 1:
             warnings.warn(
@@ -347,7 +346,7 @@ class RecurrentStack(Layer):
     # Weights
 
     def _parameters_of(self, s: int) -> list[Parameter | None]:
-        """Return the parameters of state s in the order of CellWeights (looked up, as they may be replaced)."""
+        """Look up the parameters of state s in the order of CellWeights (they may be replaced)."""
         return [None if name is None else getattr(self, name) for name in self._names[s]]
 
     def _packed(self, s: int, training: bool) -> tuple[Any, Array | None]:

@@ -41,7 +41,7 @@ class RNN(RecurrentStack):
         Whether a second set of weights runs from the end to the start; `y` holds both side by side.
     dtype : {"float32", "float64"}, default "float32"
         Of weights, outputs and states.
-    seed : int, optional
+    seed : int or numpy.random.Generator, optional
         For the initial weights and all dropout. Default: fresh randomness.
     init : {"default", "torch"}, default "default"
         ``"default"``: Glorot uniform from the input [3]_ and orthogonal in the recurrence [4]_, gate by gate;
@@ -117,7 +117,7 @@ class RNN(RecurrentStack):
         dropout: float = 0.0,
         bidirectional: bool = False,
         dtype: Any = np.float32,
-        seed: int | None = None,
+        seed: int | np.random.Generator | None = None,
         init: str = "default",
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
@@ -224,7 +224,7 @@ class LSTM(RecurrentStack):
         bidirectional: bool = False,
         proj_size: int = 0,
         dtype: Any = np.float32,
-        seed: int | None = None,
+        seed: int | np.random.Generator | None = None,
         init: str = "default",
         forget_bias: float = 1.0,
         input_dropout: float = 0.0,
@@ -328,7 +328,7 @@ class GRU(RecurrentStack):
         bidirectional: bool = False,
         reset_after: bool = True,
         dtype: Any = np.float32,
-        seed: int | None = None,
+        seed: int | np.random.Generator | None = None,
         init: str = "default",
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
