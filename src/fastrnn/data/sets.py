@@ -1,0 +1,183 @@
+"""Real data sets that reach a user inside installed packages.
+
+Nothing is downloaded and nothing is copied into this project: every loader reads the files of a package,
+found without importing it, and names the package, its version, licence and source.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sysconfig
+import tokenize
+from pathlib import Path
+from typing import NamedTuple
+
+from fastrnn._checks import check_int, check_probability
+from fastrnn.errors import MissingExtraError, require
+
+__all__ = ["TextSplit", "cpython_docs", "shakespeare", "split_text", "stdlib_source"]
+
+
+class TextSplit(NamedTuple):
+    """A text to train on and one to be judged on."""
+
+    train: str
+    test: str
+
+
+def split_text(text: str, test_fraction: float = 0.1) -> TextSplit:
+    """Cut off the end of a text as its test part.
+
+    Parameters
+    ----------
+    text : str
+    test_fraction : float, default 0.1
+        Between 0 and 1.
+
+    Returns
+    -------
+    TextSplit
+
+    Raises
+    ------
+    ValueError
+        If the fraction is not between 0 and 1.
+
+    Examples
+    --------
+    >>> from fastrnn.data.sets import split_text
+    >>> split_text("0123456789", test_fraction=0.2)
+    TextSplit(train='01234567', test='89')
+    """
+    check_probability("test_fraction", test_fraction)
+    # Rounded, because 10 * (1 - 0.1) is not 9 in binary.
+    cut = int(round(len(text) * (1 - test_fraction), 6))
+    return TextSplit(text[:cut], text[cut:])
+
+
+def shakespeare() -> TextSplit:
+    """Shakespeare's works: 38 to train on, the last four in the order of their file names as the test.
+
+    The test works are Troilus and Cressida, Twelfth Night, Two Gentlemen of Verona and The Winter's Tale.
+    Works are joined by an empty line: 5.06 million characters, 84 different ones, 10.4 % of them in the test.
+
+    Returns
+    -------
+    TextSplit
+
+    Raises
+    ------
+    MissingExtraError
+        If the package is not installed.
+
+    Notes
+    -----
+    Package ``shakespeare`` 0.6 (extra ``data``), files ``shksprdata/texts/*_gut.txt``, latin-1. The texts are
+    Project Gutenberg's (public domain in the USA); the package of the Open Knowledge Foundation puts its code
+    under MIT and its other content under Creative Commons Attribution 2.5.
+    Source: http://www.openshakespeare.org/
+
+    Character n-grams with Witten-Bell smoothing reach 2.40 bits per character here (context of 4 or 5).
+
+    Examples
+    --------
+    >>> from fastrnn.data.sets import shakespeare
+    >>> train, test = shakespeare()
+    >>> print(test[:35])
+    THE HISTORY OF TROILUS AND CRESSIDA
+    """
+    folder = _package_folder("shksprdata", package="shakespeare") / "texts"
+    works = [path.read_text(encoding="latin-1") for path in sorted(folder.glob("*_gut.txt"))]
+    if len(works) != 42:
+        raise ValueError(
+            f"{folder} holds {len(works)} works where shakespeare 0.6 has 42: the split would not be the same"
+        )
+    return TextSplit("\n\n".join(works[:-4]), "\n\n".join(works[-4:]))
+
+
+def cpython_docs(test_fraction: float = 0.1) -> TextSplit:
+    """Documentation of the Python language, as ``help()`` shows it, without its repeated paragraphs.
+
+    About a fifth of the text is paragraphs that stand under several topics; only the first of each is kept,
+    or a model would be tested on what it was trained on. 377 thousand characters on Python 3.11; the text
+    differs between versions of Python.
+
+    Parameters
+    ----------
+    test_fraction : float, default 0.1
+        Share of the characters, at the end, that are the test.
+
+    Returns
+    -------
+    TextSplit
+
+    Notes
+    -----
+    ``pydoc_data.topics`` of the running Python. Licence: PSF-2.0. Source: https://docs.python.org/
+    Nothing has to be installed. Character n-grams with Witten-Bell smoothing reach 2.04 bits per character
+    on the last tenth of Python 3.11's (context of 4).
+
+    Examples
+    --------
+    >>> from fastrnn.data.sets import cpython_docs
+    >>> train, test = cpython_docs()
+    >>> train.startswith('The "assert" statement')
+    True
+    """
+    topics = require("pydoc_data.topics", "data").topics
+    paragraphs = (part for name in sorted(topics) for part in topics[name].split("\n\n"))
+    return split_text("\n\n".join(dict.fromkeys(paragraphs)), test_fraction)
+
+
+def stdlib_source(max_chars: int | None = 1_500_000, test_fraction: float = 0.1) -> TextSplit:
+    """Source code of Python's standard library: the modules at its top level, in order of their names.
+
+    Parameters
+    ----------
+    max_chars : int or None, default 1_500_000
+        Use so many characters from the beginning; None is all (4.7 million on Python 3.11).
+    test_fraction : float, default 0.1
+        Share of the characters, at the end, that are the test.
+
+    Returns
+    -------
+    TextSplit
+
+    Raises
+    ------
+    FileNotFoundError
+        If this Python was installed without its sources.
+    ValueError
+        If `max_chars` is negative.
+
+    Notes
+    -----
+    ``Lib/*.py`` of the running Python. Licence: PSF-2.0. Source: https://github.com/python/cpython
+    Nothing has to be installed. Character n-grams with Witten-Bell smoothing reach 2.26 bits per character
+    with the defaults on Python 3.11 (context of 4).
+
+    Examples
+    --------
+    >>> from fastrnn.data.sets import stdlib_source
+    >>> train, test = stdlib_source(max_chars=100_000)
+    >>> len(train), len(test)
+    (90000, 10000)
+    """
+    if max_chars is not None:
+        check_int("max_chars", max_chars, low=0)
+    folder = Path(sysconfig.get_paths()["stdlib"])
+    modules = []
+    for path in sorted(folder.glob("*.py")):
+        with tokenize.open(path) as file:  # heeds a declared encoding
+            modules.append(file.read())
+    if not modules:
+        raise FileNotFoundError(f"{folder} has no .py files: this Python was installed without its sources")
+    return split_text("".join(modules)[:max_chars], test_fraction)
+
+
+def _package_folder(module: str, package: str) -> Path:
+    """Folder of an installed package, found without running any of its code."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError(package, "data")
+    return Path(spec.submodule_search_locations[0])
