@@ -1,0 +1,22 @@
+# Compiler flags of the engine: the one place where they are written. csrc/Makefile includes this file and
+# setup.py reads it, so it holds nothing but comments and lines of the form NAME = words.
+#
+# An ISA is one word in ISAS_<machine>, one CFLAGS_<isa> line and one file isa/<isa>.c.
+
+# FMA is part of the kernels' definition, so a*b + c may contract wherever the compiler sees it, in every unit.
+# Bits are compared within one ISA only.
+FP_CONTRACT = -ffp-contract=fast
+
+# Never -ffast-math: linked into a shared object, it flips the whole process into flush-to-zero.
+# No LTO: it may move code with an ISA's flags in front of the CPU detection.
+CFLAGS_common = -std=c11 -O3 -fno-math-errno -fno-trapping-math -fno-lto -fvisibility=hidden -Wall -Wextra
+CFLAGS_posix = -pthread
+
+ISAS_x86_64 = baseline avx2 avx512
+ISAS_aarch64 = baseline neon
+ISAS_other = baseline
+
+CFLAGS_baseline =
+CFLAGS_avx2 = -mavx2 -mfma
+CFLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+CFLAGS_neon =

@@ -1,0 +1,24 @@
+"""Settings that every test shares."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+
+from hypothesis import settings
+
+# Examples do not depend on the run, so that a failure is the change's and not the day's. A deadline would measure the
+# machine. `--hypothesis-profile=explore` looks for new examples.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile("repeatable")
+
+# No test opens a window.
+os.environ["MPLBACKEND"] = "Agg"
+
+# This directory is on sys.path, where without PyTorch the folder tests/torch would pass for a package of that name.
+try:
+    importlib.metadata.version("torch")
+except importlib.metadata.PackageNotFoundError:
+    sys.modules["torch"] = None  # type: ignore[assignment]
