@@ -12,7 +12,7 @@ __all__ = ["linear_backward", "linear_forward"]
 
 
 def linear_forward(packed: PackedLinear, x: Array) -> Array:
-    """x [M, K] -> y [M, O]."""
+    """X [M, K] -> y [M, O]."""
     with np.errstate(all="ignore"):
         return affine(x, packed.weight, packed.bias)
 
@@ -25,7 +25,7 @@ def linear_backward(
     dbias: Array | None = None,
     need_dx: bool = True,
 ) -> Array | None:
-    """dy [M, O] -> dx [M, K]; adds to dweight [O, K] and dbias [O]."""
+    """Dy [M, O] -> dx [M, K]; adds to dweight [O, K] and dbias [O]."""
     with np.errstate(all="ignore"):
         dweight += dy.T @ x
         if dbias is not None:

@@ -23,7 +23,7 @@ def cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> tuple[float, float, Array]:
-    """logits [M, C], targets [M] -> sum of losses, sum of weights, gradient of the sum [M, C]."""
+    """Logits [M, C], targets [M] -> sum of losses, sum of weights, gradient of the sum [M, C]."""
     C = logits.shape[1]
     dlogits = np.zeros_like(logits)
     rows = np.flatnonzero(targets != ignore_index)

@@ -41,7 +41,7 @@ def sgd_step(
     weight_decay: float,
     first: bool,
 ) -> None:
-    """b = momentum b + (1 - dampening) g (b = g at first); p -= lr (g + momentum b if nesterov else b)."""
+    """B = momentum b + (1 - dampening) g (b = g at first); p -= lr (g + momentum b if nesterov else b)."""
     d = grad + weight_decay * param
     if momentum_buffer is not None:
         momentum_buffer[...] = d if first else momentum * momentum_buffer + (1 - dampening) * d
@@ -62,7 +62,7 @@ def rmsprop_step(
     momentum: float,
     weight_decay: float,
 ) -> None:
-    """v = alpha v + (1 - alpha) g^2; p -= lr g / (sqrt(v) + eps); centred takes the squared mean off v."""
+    """V = alpha v + (1 - alpha) g^2; p -= lr g / (sqrt(v) + eps); centred takes the squared mean off v."""
     d = grad + weight_decay * param
     square_avg[...] = alpha * square_avg + (1 - alpha) * d * d
     variance = square_avg
@@ -81,7 +81,7 @@ def rmsprop_step(
 def adagrad_step(
     param: Array, grad: Array, state_sum: Array, lr: float, eps: float, weight_decay: float
 ) -> None:
-    """s = s + g^2; p -= lr g / (sqrt(s) + eps)."""
+    """S = s + g^2; p -= lr g / (sqrt(s) + eps)."""
     d = grad + weight_decay * param
     state_sum += d * d
     param -= lr * d / (np.sqrt(state_sum) + eps)
@@ -101,7 +101,7 @@ def adam_step(
     decoupled: bool,
     step: int,
 ) -> None:
-    """m and v are running means of g and g^2; p -= lr m^ / (sqrt(v^) + eps). `step` counts from 1."""
+    """M and v are running means of g and g^2; p -= lr m^ / (sqrt(v^) + eps). `step` counts from 1."""
     if decoupled:
         param *= 1 - lr * weight_decay
         d = grad

@@ -39,7 +39,7 @@ class StepStream:
         self._y = np.zeros_like(self._state[-1][0])
 
     def step(self, x: Array) -> Array:
-        """x [N, I] -> y [N, P], a buffer that the next step overwrites."""
+        """X [N, I] -> y [N, P], a buffer that the next step overwrites."""
         y = x[None]
         for i, packed in enumerate(self._packed):
             (h, c), (k_h, k_c) = self._state[i], self._zoneout[i]
@@ -49,7 +49,7 @@ class StepStream:
         return self._y
 
     def get_state(self) -> State:
-        """Copies of (h [N, P], c [N, H] or None), one pair a layer."""
+        """Return copies of (h [N, P], c [N, H] or None), one pair a layer."""
         return _copied(self._state)
 
     def set_state(self, state: State) -> None:
@@ -102,7 +102,7 @@ class TokenStream:
         return tokens
 
     def get_state(self) -> State:
-        """Copies of the recurrent state, one pair a layer."""
+        """Return copies of the recurrent state, one pair a layer."""
         return self._stack.get_state()
 
     def set_state(self, state: State) -> None:
