@@ -12,7 +12,7 @@ from recurrent_layers import BACKENDS, CELL_LAYER_IDS, CELL_LAYERS, assert_deriv
 from fastrnn.backend import use_backend
 from fastrnn.layers import cells, recurrent
 
-T, N, I, H = 5, 3, 2, 3
+T, N, INPUT, H = 5, 3, 2, 3
 
 STACKS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -48,11 +48,11 @@ def make_input(form: str, rng: np.random.Generator) -> tuple[Any, dict[str, Any]
     lengths = [3, 0, 5]
     marks = rng.random((T, N)) < 0.4
     if form == "unbatched":
-        return rng.standard_normal((T, I)), {"resets": marks[:, 0]}
+        return rng.standard_normal((T, INPUT)), {"resets": marks[:, 0]}
     if form == "batch_first":
-        return rng.standard_normal((N, T, I)), {"lengths": lengths, "resets": marks.T}
+        return rng.standard_normal((N, T, INPUT)), {"lengths": lengths, "resets": marks.T}
     if form == "list":
-        return [rng.standard_normal((t, I)) for t in lengths], {
+        return [rng.standard_normal((t, INPUT)) for t in lengths], {
             "resets": [marks[:t, i] for i, t in enumerate(lengths)]
         }
     options: dict[str, Any] = {}
@@ -60,13 +60,13 @@ def make_input(form: str, rng: np.random.Generator) -> tuple[Any, dict[str, Any]
         options["lengths"] = lengths
     if "resets" in form:
         options["resets"] = marks
-    return rng.standard_normal((T, N, I)), options
+    return rng.standard_normal((T, N, INPUT)), options
 
 
 def check_layer(name: str, form: str, **options: Any) -> None:
     rng = np.random.default_rng(5)
     layer = getattr(recurrent, name)(
-        I, H, dtype="float64", seed=1, init="torch", batch_first=form == "batch_first", **options
+        INPUT, H, dtype="float64", seed=1, init="torch", batch_first=form == "batch_first", **options
     ).train()
     x, arguments = make_input(form, rng)
     _, state = layer.eval()(x, **arguments)
@@ -119,9 +119,9 @@ def test_gradients_with_different_zoneout_of_h_and_c() -> None:
 )  # fmt: skip
 def test_gradients_of_cells(name: str, options: dict[str, Any], bias: bool, rows: int | None) -> None:
     rng = np.random.default_rng(6)
-    cell = getattr(cells, name)(I, H, bias, dtype="float64", seed=1, init="torch", **options).train()
+    cell = getattr(cells, name)(INPUT, H, bias, dtype="float64", seed=1, init="torch", **options).train()
     batch = () if rows is None else (rows,)
-    xs = [rng.standard_normal((*batch, I)) for _ in range(3)]
+    xs = [rng.standard_normal((*batch, INPUT)) for _ in range(3)]
     state = like(cell(xs[0]), rng)
     cell.clear()
 

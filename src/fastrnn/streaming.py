@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._checks import check_int_array
+from fastrnn._checks import check_int_array, check_shape
 from fastrnn._types import Array
+from fastrnn.layers._sequence import as_real
 from fastrnn.layers._state import State, StateLayout
 
 __all__ = ["Stream"]
@@ -50,16 +51,23 @@ class Stream:
     ((2, 1, 4), 0.0)
     """
 
-    __slots__ = ("_core", "_layout", "batch_size", "step")
+    __slots__ = ("_core", "_input_size", "_layout", "batch_size", "step")
 
     step: Callable[[Array], Array]
     batch_size: int
 
-    def __init__(self, core: Any, batch_size: int, layout: StateLayout) -> None:
+    def __init__(self, core: Any, batch_size: int, input_size: int, layout: StateLayout) -> None:
         self._core = core
         self._layout = layout
+        self._input_size = input_size
         self.batch_size = batch_size
-        self.step = core.step
+        # The compiled step checks its own input; NumPy would broadcast or fail in its own words.
+        self.step = core.step if type(core).__module__ == "fastrnn._core" else self._checked_step
+
+    def _checked_step(self, x: Any) -> Array:
+        array = as_real(x, self._layout.dtype, "x")
+        y: Array = self._core.step(check_shape("x", array, (self.batch_size, self._input_size)))
+        return y
 
     @property
     def state(self) -> State:
@@ -105,4 +113,4 @@ class Stream:
 
     def fork(self) -> Stream:
         """Return an independent stream that starts from this one's state and shares its weights."""
-        return Stream(self._core.fork(), self.batch_size, self._layout)
+        return Stream(self._core.fork(), self.batch_size, self._input_size, self._layout)

@@ -322,7 +322,12 @@ class RecurrentStack(Layer):
         check_positive_int("batch_size", batch_size)
         packed = [self._packed(s, False)[0] for s in range(self.num_layers)]
         zoneout = [(self.regularisation.zoneout_h, self.regularisation.zoneout_c)] * self.num_layers
-        return Stream(backend.active().StepStream(packed, batch_size, zoneout), batch_size, self._layout)
+        return Stream(
+            backend.active().StepStream(packed, batch_size, zoneout),
+            batch_size,
+            self.input_size,
+            self._layout,
+        )
 
     def config(self) -> dict[str, Any]:
         """Return constructor arguments that all recurrent layers share, in types that JSON has."""
