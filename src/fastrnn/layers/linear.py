@@ -95,10 +95,11 @@ class Linear(Layer):
         if array.ndim == 0 or array.shape[-1] != self.in_features:
             raise ValueError(f"x must have shape [..., {self.in_features}], got {array.shape}")
         rows = np.asarray(array.reshape(-1, self.in_features), dtype=self.dtype, order="C")
+        engine = backend.active()
         packed = self._packs.get((self.weight, self.bias), self.training, self._pack)
-        y: Array = backend.active().linear_forward(packed, rows)
+        y: Array = engine.linear_forward(packed, rows)
         if self.training:
-            self._push((packed, keep(rows, x), array.shape))
+            self._push((engine, packed, keep(rows, x), array.shape))
         return y.reshape(*array.shape[:-1], self.out_features)
 
     def backward(self, dy: Any) -> Array:
@@ -111,9 +112,9 @@ class Linear(Layer):
         RuntimeError
             In eval mode, or if there is no forward pass left to go back through.
         """
-        packed, rows, shape = self._pop()
+        engine, packed, rows, shape = self._pop()
         grad = as_gradient(dy, (*shape[:-1], self.out_features), self.dtype)
-        dx: Array = backend.active().linear_backward(
+        dx: Array = engine.linear_backward(
             packed,
             rows,
             grad.reshape(-1, self.out_features),
