@@ -51,7 +51,7 @@ format: $(VENV)/.dev ## rewrite the Python and C sources the way `make lint` wan
 	$(BIN)/clang-format -i $(C_FILES)
 
 bench: $(VENV)/.bench ## measure the engine against the reference and the peers that are installed
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(ARGS)
 
 wheel: $(VENV)/.dev ## build the source distribution, and from it the wheel, into dist/
 	rm -rf dist

@@ -1,6 +1,6 @@
 """Builds ``fastrnn._core``: one extension module, linked with a static library per instruction set.
 
-Everything that is not compilation is declared in ``pyproject.toml``; the compiler flags are in ``csrc/flags.mk``.
+What is not compilation is declared in ``pyproject.toml``; the compiler flags are in ``csrc/flags.mk``.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ FLAGS = {
 
 
 def target_machine() -> str:
-    """Machine the build is for, cross builds included, by the name that flags.mk uses."""
+    """Name in flags.mk of the machine that the build is for, cross builds included."""
     if sys.platform == "darwin":
-        # A universal2 Python compiles for both machines at once unless told otherwise, and the flags of an ISA
-        # are those of one machine.
+        # A universal2 Python compiles for both machines at once unless told otherwise, and the flags of an
+        # ISA are those of one machine.
         archflags = os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
         archs = set(re.findall(r"-arch\s+(\S+)", archflags)) or {platform.machine()}
         if len(archs) > 1:
@@ -58,8 +58,8 @@ def prepare(compiler: Any) -> bool:
     clang_cl = shutil.which("clang-cl") or shutil.which("clang-cl", path=compiler._paths)
     if clang_cl is None:
         raise PlatformError(
-            "fastrnn needs clang-cl on Windows (MSVC's cl.exe cannot compile vector extensions) and it is not on "
-            "PATH: install LLVM (winget install LLVM.LLVM) or Visual Studio's component 'C++ Clang tools'"
+            "fastrnn needs clang-cl on Windows (MSVC's cl.exe cannot compile vector extensions) and found none: "
+            "winget install LLVM.LLVM, or add the component 'C++ Clang tools' to Visual Studio"
         )
     compiler.cc = clang_cl
     compiler.compile_options = [option for option in compiler.compile_options if option.upper() != "/GL"]
@@ -94,7 +94,7 @@ class BuildExtension(build_ext):
 POSIX = os.name == "posix"
 ISAS = FLAGS.get(f"ISAS_{target_machine()}", FLAGS["ISAS_other"])
 # Whatever an edit may touch: distutils does not follow includes.
-DEPENDS = sorted(str(path) for pattern in ("**/*.h", "*.mk") for path in CSRC.glob(pattern)) + ["setup.py"]
+DEPENDS = ["setup.py", *sorted(str(path) for pattern in ("**/*.h", "*.mk") for path in CSRC.glob(pattern))]
 
 
 def library(name: str, sources: list[Path], flags: list[str]) -> tuple[str, dict[str, Any]]:
@@ -103,6 +103,8 @@ def library(name: str, sources: list[Path], flags: list[str]) -> tuple[str, dict
     build_info = {
         "sources": [str(source) for source in sources],
         "include_dirs": [str(CSRC)],
+        # isa_list.h lists the instruction sets that are built.
+        "macros": [(f"FRNN_HAVE_{isa}", "1") for isa in ISAS],
         "cflags": common + flags,
         "obj_deps": {"": DEPENDS},
     }
@@ -118,8 +120,8 @@ core = Extension(
     include_dirs=[str(CSRC), np.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
-    # The libraries refer to each other, and a linker of the GNU kind reads them once in order: setuptools names
-    # all of them again after these.
+    # The libraries refer to each other, and a linker of the GNU kind reads them once, in order. Setuptools
+    # names all of them again after these.
     libraries=[name for name, _ in libraries] + (["m"] if POSIX else []),
     extra_link_args=FLAGS["CFLAGS_posix"] if POSIX else [],
     depends=[*DEPENDS, *(source for _, build_info in libraries for source in build_info["sources"])],

@@ -3,9 +3,9 @@
 #
 # An ISA is one word in ISAS_<machine>, one CFLAGS_<isa> line and one file isa/<isa>.c.
 
-# FMA is part of the kernels' definition, so a*b + c may contract wherever the compiler sees it, in every unit.
-# Bits are compared within one ISA only.
-FP_CONTRACT = -ffp-contract=fast
+# The kernels say where they fuse (v_fma); the compiler must not, or two inlined copies of one expression, say in
+# training and in inference, could round differently.
+FP_CONTRACT = -ffp-contract=off
 
 # Never -ffast-math: linked into a shared object, it flips the whole process into flush-to-zero.
 # No LTO: it may move code with an ISA's flags in front of the CPU detection.

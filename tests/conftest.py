@@ -8,8 +8,8 @@ import sys
 
 from hypothesis import settings
 
-# Examples do not depend on the run, so that a failure is the change's and not the day's. A deadline would measure the
-# machine. `--hypothesis-profile=explore` looks for new examples.
+# Examples do not depend on the run, so that a failure is the change's and not the day's. A deadline would
+# measure the machine. `--hypothesis-profile=explore` looks for new examples.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
@@ -17,7 +17,7 @@ settings.load_profile("repeatable")
 # No test opens a window.
 os.environ["MPLBACKEND"] = "Agg"
 
-# This directory is on sys.path, where without PyTorch the folder tests/torch would pass for a package of that name.
+# This directory is on sys.path; without PyTorch its folder torch would pass for a package of that name.
 try:
     importlib.metadata.version("torch")
 except importlib.metadata.PackageNotFoundError:
