@@ -58,7 +58,7 @@ def prepare(compiler: Any) -> bool:
     clang_cl = shutil.which("clang-cl") or shutil.which("clang-cl", path=compiler._paths)
     if clang_cl is None:
         raise PlatformError(
-            "fastrnn needs clang-cl on Windows (MSVC's cl.exe cannot compile vector extensions) and found none: "
+            "fastrnn needs clang-cl on Windows (MSVC's cl.exe has no vector extensions) and found none: "
             "winget install LLVM.LLVM, or add the component 'C++ Clang tools' to Visual Studio"
         )
     compiler.cc = clang_cl
