@@ -1,0 +1,4 @@
+/* the compiler's default for this architecture */
+#define FRNN_ISA baseline
+#define FRNN_VECTOR_BYTES 16
+#include "kernels/all_tpl.h"

@@ -1,0 +1,7 @@
+/* -march with Advanced SIMD (every aarch64) */
+#if !(defined(__aarch64__))
+#error "isa/neon.c needs its flags (setup.py)"
+#endif
+#define FRNN_ISA neon
+#define FRNN_VECTOR_BYTES 16
+#include "kernels/all_tpl.h"

@@ -1,0 +1,162 @@
+/* The table of kernels, one per ISA and dtype, and the argument structs its entries take.
+ *
+ * `void *` stands for the table's own real type. Strides and offsets count elements, never bytes. A kernel does not
+ * allocate, check or fail. Letters as in fastrnn.h; V is the number of vector lanes, Hp is H rounded up to V.
+ */
+#ifndef FRNN_KERNEL_TABLE_H
+#define FRNN_KERNEL_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fastrnn.h"
+
+#define FRNN_MAX_GATES 4
+
+/* A matrix packed for the product C[m, (gate, unit)] = A[m, k] B[k, (gate, unit)].
+ *
+ * Units are cut into vectors of V; a panel holds `units` such vectors of every one of `gates` gates, so that one
+ * micro-tile finishes all gates of its units: data[panel][k][gate][vector][V]. The last panel may hold fewer
+ * vectors; lanes past n are zero. */
+typedef struct frnn_panels {
+    const void *data;
+    int64_t gates, units; /* gates * units is 1 to 4 */
+    int64_t n;            /* units a gate, unpadded */
+    int64_t depth;        /* k */
+} frnn_panels;
+
+/* Where element (k, gate, unit) of the matrix to be packed lies. */
+typedef struct frnn_pack_source {
+    const void *data;
+    int64_t gate_stride, unit_stride, k_stride;
+} frnn_pack_source;
+
+/* The columns of A that a product reads: `count` segments of `length` at these offsets of a row, one after another. */
+typedef struct frnn_segments {
+    int64_t count, length;
+    int64_t offset[FRNN_MAX_GATES];
+} frnn_segments;
+
+/* out[r][gate * out_gate_stride + unit] = init[gate * init_gate_stride + unit] + sum over k of a[r][k] B[k, gate, unit].
+ * init NULL: zero. Columns up to n rounded up to V are written if out_padded, else exactly n. */
+typedef struct frnn_product {
+    frnn_panels b;
+    frnn_segments a_segments;
+    int64_t m;
+    const void *const *a;
+    void *const *out;
+    const void *init;
+    int64_t init_gate_stride, out_gate_stride;
+    int out_padded;
+} frnn_product;
+
+/* out[i * ld + j] += sum over rows of a[row][a_offset + i] b[row][b_offset + j] mask[row][j], rows in order. */
+typedef struct frnn_outer {
+    int64_t rows;
+    const void *const *a;
+    const void *const *b;
+    const void *const *mask; /* NULL: none; rows may repeat */
+    int64_t a_offset, m;     /* columns of a that this call owns */
+    int64_t b_offset, n;
+    void *out;
+    int64_t ld;
+    void *column_sum;        /* [m] += column sums of a, or NULL */
+    void *scratch;           /* outer_scratch(n) bytes */
+} frnn_outer;
+
+/* One batch row of one step, forward. Rows marked "padded" hold Hp reals, the others exactly as many as the letter
+ * says. NULL where a cell or call has no use for it. */
+typedef struct frnn_row_forward {
+    const void *operand; /* [P] state that enters the recurrent product */
+    const void *gates_in;/* [slots][Hp] padded: bias + input product */
+    const void *h_prev;  /* [P] state for the direct paths */
+    const void *c_prev;  /* [H] padded */
+    void *saved;         /* [saved slots][Hp] padded; in inference only a work row */
+    void *h;             /* [H] out: the new state (before a projection) */
+    void *c;             /* [H] out, padded; may be c_prev */
+    const void *zoneout_h, *zoneout_c; /* [H] */
+} frnn_row_forward;
+
+typedef struct frnn_step_forward {
+    const frnn_row_forward *rows;
+    int64_t m;
+    frnn_panels recurrent;     /* gate-interleaved W_hh */
+    frnn_panels candidate;     /* gru_reset_before: the n gate's part of W_hh */
+    int64_t H, Hp;
+    int training;              /* fill `saved` for backward */
+    int zoneout_h, zoneout_c;
+} frnn_step_forward;
+
+/* One batch row of one step, backward. */
+typedef struct frnn_row_backward {
+    const void *gates_next;   /* saved row of the step after, holding its dgates; or zeros */
+    const void *mask;         /* [P] hidden_mask, or NULL */
+    const void *dh_direct;    /* [H] padded: what reaches dh past the recurrent product */
+    void *dh_direct_out;      /* [H] padded: the same for the step before (may be dh_direct's array) */
+    const void *dy;           /* [P] */
+    void *saved;              /* in: this step's gates; out: dgates in their slots */
+    const void *operand;      /* [P] masked h_prev */
+    const void *h_prev;       /* [P] */
+    const void *c_prev;       /* [H] padded */
+    const void *dc;           /* [H] padded */
+    void *dc_out;             /* [H] padded */
+    const void *zoneout_h, *zoneout_c;
+} frnn_row_backward;
+
+typedef struct frnn_step_backward {
+    const frnn_row_backward *rows;
+    int64_t m;
+    frnn_panels recurrent;      /* transposed W_hh (or W_hr where the layer projects) */
+    frnn_segments a_segments;   /* which slots of gates_next enter it */
+    frnn_panels candidate;      /* gru_reset_before: transposed n gate's part */
+    int64_t H, Hp;
+    int has_direct;             /* dh_direct_out is written and dh_direct read */
+    int zoneout_h, zoneout_c;
+} frnn_step_backward;
+
+typedef struct frnn_cross_entropy_row_args {
+    const void *logits;  /* [C] */
+    void *dlogits;       /* [C] */
+    int64_t classes, target;
+    const void *class_weight; /* [C] or NULL */
+    double smoothing, smoothing_weight_sum; /* label_smoothing; sum of class weights (C if none) */
+} frnn_cross_entropy_row_args;
+
+typedef void (*frnn_step_forward_fn)(const frnn_step_forward *);
+typedef void (*frnn_step_backward_fn)(const frnn_step_backward *);
+typedef void (*frnn_optimizer_fn)(const frnn_optimizer_args *);
+
+#define FRNN_CELL_COUNT 5
+
+typedef struct frnn_kernels {
+    int64_t lanes;     /* V */
+    int64_t real_size; /* sizeof(real) */
+    void (*pack)(void *dst, const frnn_panels *, const frnn_pack_source *);
+    void (*product)(const frnn_product *);
+    size_t (*outer_scratch)(int64_t n);
+    void (*outer)(const frnn_outer *);
+    frnn_step_forward_fn step_forward[FRNN_CELL_COUNT];
+    frnn_step_backward_fn step_backward[FRNN_CELL_COUNT];
+    /* elementwise helpers of the engine and of layers */
+    void (*add_bias)(int64_t n, const void *a, const void *b, void *out);               /* a or b NULL: 0 */
+    void (*multiply)(int64_t n, const void *a, const void *b, void *out);
+    void (*accumulate)(int64_t n, const void *a, void *out);                             /* out += a */
+    void (*scale)(int64_t n, double factor, void *x);
+    void (*mix)(int64_t n, const void *k, const void *previous, void *x);                /* x = k previous + (1-k) x */
+    /* dh = acc * mask + direct + dy; then with zoneout k: direct_out = k dh, dh = (1-k) dh */
+    void (*combine_dh)(int64_t n, void *acc, const void *mask, const void *direct, const void *dy, const void *k,
+                       void *direct_out);
+    double (*sum_of_squares)(int64_t n, const void *x);
+    void (*embedding_gather)(int64_t n, int64_t width, const int64_t *ids, const void *weight, void *y);
+    void (*embedding_scatter)(int64_t n, int64_t width, int64_t column0, int64_t column1, const int64_t *ids,
+                              const void *dy, void *dweight);
+    void (*cross_entropy_row)(const frnn_cross_entropy_row_args *, double *loss, double *weight);
+    void (*softmax_f64)(int64_t n, const void *logits, double inverse_temperature, double *p); /* not normalised */
+    frnn_optimizer_fn sgd, rmsprop, adagrad, adam;
+    /* simd/vec_math.h over arrays, so that a test can hold it against libm */
+    void (*array_exp)(int64_t n, const void *x, void *y);
+    void (*array_sigmoid)(int64_t n, const void *x, void *y);
+    void (*array_tanh)(int64_t n, const void *x, void *y);
+} frnn_kernels;
+
+#endif

@@ -1,0 +1,192 @@
+/* GRU cells (gate order r, z, n; Cho et al. 2014). The reset gate acts after the recurrent product by default, as in
+ * PyTorch and cuDNN, or before it, as in the paper, Keras' reset_after=False and ONNX' linear_before_reset=0.
+ *
+ *   forward    1  r, z = sigmoid(W_ih x + b + W_hh h_prev)
+ *              2  after:  q = W_hn h_prev + b_hn,  n = tanh(W_in x + b_in + r q)
+ *                 before: q = r h_prev,            n = tanh(W_in x + b_n + W_hn q)
+ *              3  h~ = (1 - z) n + z h_prev
+ *              4  h = k h_prev + (1 - k) h~                         zoneout, k = 0 without
+ *   backward   4  dh_direct = k dh, dh~ = (1 - k) dh
+ *              3  dn = (1 - z) dh~, dz = (h_prev - n) dh~, dh_direct += z dh~
+ *              2  after:  da_n = dn (1 - n^2), dr = da_n q, dq = da_n r
+ *                 before: da_n = dn (1 - n^2), dq = W_hn^T da_n, dr = dq h_prev, dh_direct += dq r
+ *              1  through the sigmoids, from their outputs
+ *
+ * h_prev inside a product is the masked one (recurrent dropout); in 3 and 4 the unmasked one.
+ * saved slots: 0 r, 1 z, 2 n (replaced by pre-activation gradients), 3 q (after: replaced by dq; before: kept, it is
+ * the operand of the n gate's weight gradient).
+ */
+
+FRNN_INLINE vec FN(gru_output)(const frnn_step_forward *s, const frnn_row_forward *row, int64_t unit, vec z, vec n)
+{
+    const vec h_prev = FN(load_exact)(row->h_prev, unit, s->H);
+    const vec h = v_fma(z, h_prev - n, n);
+    return s->zoneout_h ? FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), h_prev, h) : h;
+}
+
+/* Backward steps 4 and 3 with the first half of 2: stores da_n and dz's pre-activation gradient. */
+FRNN_INLINE vec FN(gru_backward_output)(const frnn_step_backward *s, const frnn_row_backward *row, int64_t unit,
+                                        vec acc)
+{
+    const vec one = v_splat(1);
+    real *saved = (real *)row->saved + unit;
+    const vec z = v_load(saved + s->Hp), n = v_load(saved + 2 * s->Hp);
+    vec dh = FN(total_dh)(s, row, unit, acc), direct = v_zero();
+    if (s->zoneout_h) {
+        direct = FN(load_exact)(row->zoneout_h, unit, s->H) * dh;
+        dh = dh - direct;
+    }
+    const vec da_n = dh * (one - z) * v_fma(-n, n, one);
+    v_store((real *)row->dh_direct_out + unit, v_fma(z, dh, direct));
+    v_store(saved + s->Hp, dh * (FN(load_exact)(row->h_prev, unit, s->H) - n) * z * (one - z));
+    v_store(saved + 2 * s->Hp, da_n);
+    return da_n;
+}
+
+/* ---- reset after the recurrent product ---- */
+
+static void FN(gru_forward_tile)(const void *step, int64_t row0, int R, int64_t unit, int units, const vec *acc)
+{
+    (void)units; /* a panel of three gates holds one vector of units */
+    const frnn_step_forward *s = step;
+    for (int r = 0; r < R; r++, acc += 3) {
+        const frnn_row_forward *row = s->rows + row0 + r;
+        const vec reset = v_sigmoid(acc[0]), z = v_sigmoid(acc[1]), q = acc[2];
+        const vec n = v_tanh(v_fma(reset, q, v_load((const real *)row->gates_in + 2 * s->Hp + unit)));
+        if (s->training) {
+            real *saved = (real *)row->saved + unit;
+            v_store(saved, reset);
+            v_store(saved + s->Hp, z);
+            v_store(saved + 2 * s->Hp, n);
+            v_store(saved + 3 * s->Hp, q);
+        }
+        FN(store_exact)(row->h, unit, s->H, FN(gru_output)(s, row, unit, z, n));
+    }
+}
+
+static void FN(gru_backward_tile)(const void *step, int64_t row0, int R, int64_t unit0, int units, const vec *acc)
+{
+    const frnn_step_backward *s = step;
+    for (int r = 0; r < R; r++)
+        for (int u = 0; u < units; u++) {
+            const frnn_row_backward *row = s->rows + row0 + r;
+            const int64_t unit = unit0 + u * VL;
+            real *saved = (real *)row->saved + unit;
+            const vec reset = v_load(saved), q = v_load(saved + 3 * s->Hp);
+            const vec da_n = FN(gru_backward_output)(s, row, unit, acc[r * units + u]);
+            v_store(saved, da_n * q * reset * (v_splat(1) - reset));
+            v_store(saved + 3 * s->Hp, da_n * reset);
+        }
+}
+
+static void FN(gru_forward)(const frnn_step_forward *s)
+{
+    /* gates_in has four slots: r, z, W_in x + b_in, and b_hn, from which q starts */
+    const int64_t init_gate[3] = {0, s->Hp, 3 * s->Hp};
+    const frnn_segments segments = {.count = 1, .length = s->recurrent.depth};
+    const FN(walk_args) w = {.b = &s->recurrent,
+                             .segments = &segments,
+                             .rows = s->rows,
+                             .row_size = sizeof *s->rows,
+                             .operand = offsetof(frnn_row_forward, operand),
+                             .init = offsetof(frnn_row_forward, gates_in),
+                             .init_gate = init_gate,
+                             .m = s->m,
+                             .step = s};
+    FN(walk)(&w, FN(gru_forward_tile));
+}
+
+static void FN(gru_backward)(const frnn_step_backward *s)
+{
+    FN(walk_backward)(s, FN(gru_backward_tile));
+}
+
+/* ---- reset before the recurrent product: two products a step ---- */
+
+static void FN(gru_reset_before_forward_gates)(const void *step, int64_t row0, int R, int64_t unit0, int units,
+                                               const vec *acc)
+{
+    const frnn_step_forward *s = step;
+    for (int r = 0; r < R; r++, acc += 2 * units)
+        for (int u = 0; u < units; u++) {
+            const frnn_row_forward *row = s->rows + row0 + r;
+            const int64_t unit = unit0 + u * VL;
+            real *saved = (real *)row->saved + unit;
+            const vec reset = v_sigmoid(acc[u]);
+            v_store(saved, reset);
+            v_store(saved + s->Hp, v_sigmoid(acc[units + u]));
+            v_store(saved + 3 * s->Hp, reset * FN(load_exact)(row->operand, unit, s->H));
+        }
+}
+
+static void FN(gru_reset_before_forward_candidate)(const void *step, int64_t row0, int R, int64_t unit0, int units,
+                                                   const vec *acc)
+{
+    const frnn_step_forward *s = step;
+    for (int r = 0; r < R; r++)
+        for (int u = 0; u < units; u++) {
+            const frnn_row_forward *row = s->rows + row0 + r;
+            const int64_t unit = unit0 + u * VL;
+            real *saved = (real *)row->saved + unit;
+            const vec n = v_tanh(acc[r * units + u]);
+            FN(store_exact)(row->h, unit, s->H, FN(gru_output)(s, row, unit, v_load(saved + s->Hp), n));
+            v_store(saved + 2 * s->Hp, n);
+        }
+}
+
+static void FN(gru_reset_before_forward)(const frnn_step_forward *s)
+{
+    FN(walk_forward)(s, FN(gru_reset_before_forward_gates));
+    const int64_t init_gate[1] = {2 * s->Hp};
+    const frnn_segments q = {.count = 1, .length = s->H, .offset = {3 * s->Hp}};
+    const FN(walk_args) w = {.b = &s->candidate,
+                             .segments = &q,
+                             .rows = s->rows,
+                             .row_size = sizeof *s->rows,
+                             .operand = offsetof(frnn_row_forward, saved),
+                             .init = offsetof(frnn_row_forward, gates_in),
+                             .init_gate = init_gate,
+                             .m = s->m,
+                             .step = s};
+    FN(walk)(&w, FN(gru_reset_before_forward_candidate));
+}
+
+static void FN(gru_reset_before_backward_output)(const void *step, int64_t row0, int R, int64_t unit0, int units,
+                                                 const vec *acc)
+{
+    const frnn_step_backward *s = step;
+    for (int r = 0; r < R; r++)
+        for (int u = 0; u < units; u++)
+            FN(gru_backward_output)(s, s->rows + row0 + r, unit0 + u * VL, acc[r * units + u]);
+}
+
+static void FN(gru_reset_before_backward_reset)(const void *step, int64_t row0, int R, int64_t unit0, int units,
+                                                const vec *acc)
+{
+    const frnn_step_backward *s = step;
+    for (int r = 0; r < R; r++)
+        for (int u = 0; u < units; u++) {
+            const frnn_row_backward *row = s->rows + row0 + r;
+            const int64_t unit = unit0 + u * VL;
+            real *saved = (real *)row->saved + unit, *direct = (real *)row->dh_direct_out + unit;
+            const vec dq = acc[r * units + u], reset = v_load(saved);
+            const vec through = dq * reset;
+            v_store(saved, dq * FN(load_exact)(row->operand, unit, s->H) * reset * (v_splat(1) - reset));
+            v_store(direct, v_load(direct) + (row->mask ? through * FN(load_exact)(row->mask, unit, s->H) : through));
+        }
+}
+
+static void FN(gru_reset_before_backward)(const frnn_step_backward *s)
+{
+    FN(walk_backward)(s, FN(gru_reset_before_backward_output));
+    const frnn_segments da_n = {.count = 1, .length = s->H, .offset = {2 * s->Hp}};
+    const FN(walk_args) w = {.b = &s->candidate,
+                             .segments = &da_n,
+                             .rows = s->rows,
+                             .row_size = sizeof *s->rows,
+                             .operand = offsetof(frnn_row_backward, saved),
+                             .init = offsetof(frnn_row_backward, saved),
+                             .m = s->m,
+                             .step = s};
+    FN(walk)(&w, FN(gru_reset_before_backward_reset));
+}

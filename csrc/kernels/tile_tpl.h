@@ -1,0 +1,117 @@
+/* The micro-tile: R rows by NV vectors of C += A B, the only place where the engine multiplies matrices.
+ *
+ *   acc[r][v] = init[r][offset v] + sum over k of a[r][k] * b[k][v],  k ascending, one accumulator an output
+ *
+ * Every variant (any R, any NV, several panels at once for a few rows) sums in this one order with one fused
+ * multiply-add a term. That is what makes a row's result independent of the batch around it and of the threads.
+ *
+ * Register budget: R * NV accumulators, NV panel vectors, one broadcast. 32 registers (AVX-512, NEON): 6 x 4, 8 x 3;
+ * 16 registers: 3 x 4, 4 x 3.
+ */
+
+#if FRNN_VECTOR_BYTES == 64 || defined(__aarch64__)
+#define TILE_ACCUMULATORS 24
+#else
+#define TILE_ACCUMULATORS 12
+#endif
+#define TILE_MAX_ROWS 8
+#define TILE_ROWS(nv) ((nv) == 0 ? 1 : FRNN_MIN(TILE_MAX_ROWS, TILE_ACCUMULATORS / (nv)))
+
+typedef struct FN(tile_args) {
+    const real *a[TILE_MAX_ROWS];        /* row pointers */
+    const frnn_segments *segments;
+    const real *b;                       /* [k][NV][V] */
+    const real *init[TILE_MAX_ROWS];     /* read if init_offset is not NULL */
+    const int64_t *init_offset;          /* [NV] */
+    vec *acc;                            /* out [R][NV] */
+} FN(tile_args);
+
+FRNN_INLINE void FN(tile_body)(const int R, const int NV, const FN(tile_args) *t)
+{
+    vec acc[TILE_MAX_ROWS][4];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++)
+            acc[r][v] = t->init_offset ? v_load(t->init[r] + t->init_offset[v]) : v_zero();
+
+    const real *b = t->b;
+    const int64_t length = t->segments->length;
+    for (int64_t s = 0; s < t->segments->count; s++) {
+        const real *a[TILE_MAX_ROWS];
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++)
+            a[r] = t->a[r] + t->segments->offset[s];
+        for (int64_t k = 0; k < length; k++, b += NV * VL) {
+            vec bv[4];
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; v++)
+                bv[v] = v_load(b + v * VL);
+#pragma GCC unroll 8
+            for (int r = 0; r < R; r++) {
+                const vec ar = v_splat(a[r][k]);
+#pragma GCC unroll 4
+                for (int v = 0; v < NV; v++)
+                    acc[r][v] = v_fma(ar, bv[v], acc[r][v]);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++)
+            t->acc[r * NV + v] = acc[r][v];
+}
+
+#define DEFINE_TILE(R, NV)                                                                                             \
+    static FRNN_NOINLINE void FN(tile_##R##x##NV)(const FN(tile_args) *t)                                              \
+    {                                                                                                                  \
+        FN(tile_body)(R, NV, t);                                                                                       \
+    }
+#define TILE_ROW_VARIANTS(X, NV) X(1, NV) X(2, NV) X(3, NV) X(4, NV) X(5, NV) X(6, NV) X(7, NV) X(8, NV)
+#if TILE_ACCUMULATORS == 24
+#define TILE_VARIANTS(X)                                                                                               \
+    TILE_ROW_VARIANTS(X, 1) TILE_ROW_VARIANTS(X, 2) TILE_ROW_VARIANTS(X, 3)                                            \
+    X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4)
+#else
+#define TILE_VARIANTS(X)                                                                                               \
+    TILE_ROW_VARIANTS(X, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(1, 3) X(2, 3) X(3, 3) X(4, 3)            \
+    X(1, 4) X(2, 4) X(3, 4)
+#endif
+TILE_VARIANTS(DEFINE_TILE)
+
+static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5])(const FN(tile_args) *) = {
+#define TILE_ENTRY(R, NV) [R][NV] = FN(tile_##R##x##NV),
+    TILE_VARIANTS(TILE_ENTRY)
+#undef TILE_ENTRY
+};
+#undef DEFINE_TILE
+
+/* Rows are spread evenly over tiles: 32 rows of at most 6 are 6+6+5+5+5+5, not 5 x 6 + 2. */
+FRNN_INLINE int64_t FN(tile_count)(int64_t m, int64_t most)
+{
+    return (m + most - 1) / most;
+}
+
+FRNN_INLINE int64_t FN(tile_begin)(int64_t m, int64_t tiles, int64_t i)
+{
+    return i * (m / tiles) + FRNN_MIN(i, m % tiles);
+}
+
+/* Vectors of units in panel p, of `units` at most. */
+FRNN_INLINE int64_t FN(panel_units)(const frnn_panels *b, int64_t p)
+{
+    const int64_t vectors = (b->n + VL - 1) / VL;
+    return FRNN_MIN(b->units, vectors - p * b->units);
+}
+
+FRNN_INLINE int64_t FN(panel_count)(const frnn_panels *b)
+{
+    const int64_t vectors = (b->n + VL - 1) / VL;
+    return (vectors + b->units - 1) / b->units;
+}
+
+FRNN_INLINE const real *FN(panel_data)(const frnn_panels *b, int64_t p)
+{
+    return (const real *)b->data + p * b->depth * b->gates * b->units * VL;
+}

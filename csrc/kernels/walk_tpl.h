@@ -1,0 +1,112 @@
+/* The fused recurrent product: every panel of units over every tile of rows, each finished tile handed to an epilogue
+ * while it is hot. Cells provide the epilogue; rows are arrays of the structs of kernel_table.h, of which `operand` and
+ * `init` name the pointer fields that the tile reads. */
+
+typedef void (*FN(epilogue))(const void *step, int64_t row, int R, int64_t unit, int units, const vec *acc);
+
+typedef struct FN(walk_args) {
+    const frnn_panels *b;
+    const frnn_segments *segments;
+    const void *rows;
+    size_t row_size, operand, init; /* bytes: size of a row's struct, offsets of its pointer fields */
+    const int64_t *init_gate;       /* [gates] offset of each gate in the init row; NULL: start from zero */
+    int64_t m;
+    const void *step;
+} FN(walk_args);
+
+FRNN_INLINE const real *FN(row_pointer)(const FN(walk_args) *w, int64_t row, size_t field)
+{
+    return *(const real *const *)((const char *)w->rows + (size_t)row * w->row_size + field);
+}
+
+FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
+{
+    vec acc[TILE_ACCUMULATORS];
+    for (int64_t p = 0; p < FN(panel_count)(w->b); p++) {
+        const int units = (int)FN(panel_units)(w->b, p);
+        const int64_t first = p * w->b->units * VL;
+        const int NV = (int)w->b->gates * units;
+        int64_t init_offset[4];
+        for (int v = 0; v < NV; v++)
+            init_offset[v] = (w->init_gate ? w->init_gate[v / units] : 0) + first + v % units * VL;
+        FN(tile_args) t = {.segments = w->segments,
+                           .b = FN(panel_data)(w->b, p),
+                           .init_offset = w->init_gate ? init_offset : NULL,
+                           .acc = acc};
+        const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
+        for (int64_t i = 0; i < tiles; i++) {
+            const int64_t row = FN(tile_begin)(w->m, tiles, i);
+            const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
+            for (int r = 0; r < R; r++) {
+                t.a[r] = FN(row_pointer)(w, row + r, w->operand);
+                t.init[r] = FN(row_pointer)(w, row + r, w->init);
+            }
+            FN(tiles)[R][NV](&t);
+            epilogue(w->step, row, R, first, units, acc);
+        }
+    }
+}
+
+/* Vector number u of a row of exactly n reals, starting at `unit`: whole, or the tail that there is. */
+FRNN_INLINE vec FN(load_exact)(const void *row, int64_t unit, int64_t n)
+{
+    const real *p = (const real *)row + unit;
+    return n - unit >= VL ? v_load(p) : v_load_n(p, (int)(n - unit));
+}
+
+FRNN_INLINE void FN(store_exact)(void *row, int64_t unit, int64_t n, vec a)
+{
+    real *p = (real *)row + unit;
+    if (n - unit >= VL)
+        v_store(p, a);
+    else
+        v_store_n(p, a, (int)(n - unit));
+}
+
+/* k previous + (1 - k) new */
+FRNN_INLINE vec FN(zoneout)(vec k, vec previous, vec new)
+{
+    return v_fma(k, previous - new, new);
+}
+
+/* Total gradient of h at this step: recurrent product through the mask, direct paths, dy. */
+FRNN_INLINE vec FN(total_dh)(const frnn_step_backward *s, const frnn_row_backward *row, int64_t unit, vec acc)
+{
+    vec dh = acc;
+    if (row->mask)
+        dh = dh * FN(load_exact)(row->mask, unit, s->H);
+    if (s->has_direct)
+        dh = dh + v_load((const real *)row->dh_direct + unit);
+    return dh + FN(load_exact)(row->dy, unit, s->H);
+}
+
+/* The recurrent product of a forward step whose gates start from gates_in, slot by slot in gate order. */
+FRNN_INLINE void FN(walk_forward)(const frnn_step_forward *s, FN(epilogue) epilogue)
+{
+    const int64_t init_gate[FRNN_MAX_GATES] = {0, s->Hp, 2 * s->Hp, 3 * s->Hp};
+    const frnn_segments segments = {.count = 1, .length = s->recurrent.depth};
+    const FN(walk_args) w = {.b = &s->recurrent,
+                             .segments = &segments,
+                             .rows = s->rows,
+                             .row_size = sizeof *s->rows,
+                             .operand = offsetof(frnn_row_forward, operand),
+                             .init = offsetof(frnn_row_forward, gates_in),
+                             .init_gate = init_gate,
+                             .m = s->m,
+                             .step = s};
+    FN(walk)(&w, epilogue);
+}
+
+/* dh of this step from the dgates of the step after, and the cell's pointwise backward as its epilogue. */
+FRNN_INLINE void FN(walk_backward)(const frnn_step_backward *s, FN(epilogue) epilogue)
+{
+    const FN(walk_args) w = {.b = &s->recurrent,
+                             .segments = &s->a_segments,
+                             .rows = s->rows,
+                             .row_size = sizeof *s->rows,
+                             .operand = offsetof(frnn_row_backward, gates_next),
+                             .init = offsetof(frnn_row_backward, gates_next),
+                             .m = s->m,
+                             .step = s};
+    FN(walk)(&w, epilogue);
+}

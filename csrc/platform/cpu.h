@@ -1,0 +1,9 @@
+/* What this processor can run. Compiled at baseline: nothing here may use an instruction that is being asked about. */
+#ifndef FRNN_CPU_H
+#define FRNN_CPU_H
+
+int frnn_cpu_has_avx2(void);
+int frnn_cpu_has_avx512(void);
+int frnn_cpu_count(void); /* cores this process may run on */
+
+#endif

@@ -1,0 +1,393 @@
+/* BPTT over a whole sequence, any cell. Mirrors rnn_forward.c: its sections, backwards.
+ *
+ * Phase one, a thread owns batch rows; steps run against the processing order:
+ *   3' projection: dh of the projected state, then through W_hr
+ *   2' for every step: point each running row, then the cell's fused step, which turns the saved activations into
+ *      pre-activation gradients in place (the recurrent product's gradient with the pointwise backward as its epilogue)
+ *   1' dx of a window of steps in one product, while the gradients are in cache
+ *   4' gradients of the initial states
+ * Phase two, a thread owns rows of the weight gradients and sums over all steps and rows in one order:
+ *   5' dW_ih, dW_hh, dW_hr and the biases
+ */
+#include <string.h>
+
+#include "platform/float_environment.h"
+#include "platform/thread_pool.h"
+#include "rnn_plan.h"
+
+typedef struct backward_work {
+    int64_t *rows;
+    frnn_row_backward *step_rows;
+    const void **a;         /* row pointers of a product over one step */
+    void **out;
+    const void **dx_a;      /* of the dx product over a window */
+    void **dx_out;
+    int64_t *dx_row;
+    void *dh_direct;        /* [rows][max(Pp, Hp)] */
+    void *dc;               /* [rows][Hp] */
+    void *c0;               /* [rows][Hp] */
+    void *masked_h;         /* [rows][P] */
+    void *outer;            /* scratch of the weight gradients */
+    int64_t window;
+} backward_work;
+
+typedef struct backward_job {
+    const frnn_sequence_gradient *g;
+    const frnn_sequence *q;
+    frnn_plan plan;
+    int64_t *order, *counts;
+    void *zeros;            /* [saved_stride] */
+    int has_direct;
+    int row_threads;        /* threads of phase one: no more than rows */
+    int64_t running;        /* entries of the lists below: all steps of all rows, by time, then row */
+    const void **saved_rows, **x_rows, **x_masks, **h_rows, **h_masks;
+    char *thread_base;
+    size_t thread_bytes;
+} backward_job;
+
+static int64_t direct_stride(const frnn_plan *plan)
+{
+    return FRNN_MAX(plan->Pp, plan->Hp);
+}
+
+static void carve_thread(const backward_job *job, frnn_arena *arena, backward_work *w)
+{
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    const size_t rows = (size_t)((q->N + job->row_threads - 1) / job->row_threads), size = plan->size;
+    w->window = job->g->dx ? frnn_window(q->T, (int64_t)rows, size * (size_t)plan->saved_stride) : 1;
+    const size_t window_rows = job->g->dx ? (size_t)w->window * rows : 0;
+    w->rows = frnn_take(arena, sizeof *w->rows * rows);
+    w->step_rows = frnn_take(arena, sizeof *w->step_rows * rows);
+    w->a = frnn_take(arena, sizeof *w->a * rows);
+    w->out = frnn_take(arena, sizeof *w->out * rows);
+    w->dx_a = frnn_take(arena, sizeof *w->dx_a * window_rows);
+    w->dx_out = frnn_take(arena, sizeof *w->dx_out * window_rows);
+    w->dx_row = frnn_take(arena, sizeof *w->dx_row * window_rows);
+    w->dh_direct = frnn_take(arena, size * rows * (size_t)direct_stride(plan));
+    w->dc = frnn_take(arena, plan->cell->c_slot >= 0 ? size * rows * (size_t)plan->Hp : 0);
+    w->c0 = frnn_take(arena, plan->cell->c_slot >= 0 ? size * rows * (size_t)plan->Hp : 0);
+    w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
+    w->outer = frnn_take(arena, plan->kernels->outer_scratch(FRNN_MAX(plan->I, FRNN_MAX(plan->H, plan->P))));
+}
+
+static size_t carve(backward_job *job, frnn_arena *arena)
+{
+    const frnn_sequence *q = job->q = job->g->sequence;
+    frnn_make_plan(&q->layer, 1, q->packed, &job->plan);
+    const frnn_plan *plan = &job->plan;
+    const size_t steps = (size_t)(q->T * q->N);
+    job->row_threads = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads));
+    job->has_direct = plan->cell->direct || q->zoneout_h || job->g->dhn;
+    job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
+    job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
+    job->zeros = frnn_take(arena, plan->size * (size_t)plan->saved_stride);
+    job->saved_rows = frnn_take(arena, sizeof *job->saved_rows * steps);
+    job->x_rows = frnn_take(arena, sizeof *job->x_rows * steps);
+    job->h_rows = frnn_take(arena, sizeof *job->h_rows * steps);
+    job->x_masks = frnn_take(arena, q->input_mask ? sizeof *job->x_masks * steps : 0);
+    job->h_masks = frnn_take(arena, q->hidden_mask ? sizeof *job->h_masks * steps : 0);
+    backward_work unused;
+    frnn_arena thread = {0};
+    carve_thread(job, &thread, &unused);
+    job->thread_bytes = thread.used;
+    job->thread_base = frnn_take(arena, thread.used * (size_t)q->threads);
+    return arena->used;
+}
+
+size_t frnn_backward_scratch(const frnn_sequence_gradient *g)
+{
+    backward_job job = {.g = g};
+    frnn_arena arena = {0};
+    return carve(&job, &arena);
+}
+
+/* ---- 2': where the running rows of step t read and write ---- */
+
+/* Returns whether any row has a step after this one, so that there is a recurrent product to take. */
+static int point_rows(const backward_job *job, const backward_work *w, int64_t active, int64_t t)
+{
+    const frnn_sequence_gradient *g = job->g;
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    int any_next = 0;
+    for (int64_t i = 0; i < active; i++) {
+        const int64_t n = w->rows[i];
+        frnn_row_backward *row = &w->step_rows[i];
+        const int last = frnn_is_last(q, n, t);
+        const int cut = !last && frnn_is_reset(q, n, frnn_next(q, t)); /* nothing comes back from the step after */
+        void *direct = frnn_at(plan, w->dh_direct, i * direct_stride(plan));
+        row->gates_next = last || cut ? job->zeros : frnn_saved_row(plan, q, n, frnn_next(q, t));
+        any_next |= !(last || cut);
+        row->mask = q->hidden_mask ? frnn_at(plan, q->hidden_mask, n * plan->P) : NULL;
+        row->dh_direct = cut ? job->zeros : direct;
+        row->dh_direct_out = direct;
+        row->dy = g->dy ? frnn_at(plan, g->dy, t * g->dy_t_stride + n * g->dy_n_stride) : job->zeros;
+        row->saved = frnn_saved_row(plan, q, n, t);
+        row->operand = row->h_prev = frnn_h_prev(plan, q, n, t, job->zeros);
+        if (plan->cell->recurrent_count < plan->cell->gates && q->hidden_mask) {
+            void *masked = frnn_at(plan, w->masked_h, i * plan->P);
+            plan->kernels->multiply(plan->P, row->h_prev, row->mask, masked);
+            row->operand = masked;
+        }
+        if (plan->cell->c_slot >= 0) {
+            void *dc = frnn_at(plan, w->dc, i * plan->Hp);
+            row->dc = cut ? job->zeros : dc;
+            row->dc_out = dc;
+            if (frnn_is_reset(q, n, t))
+                row->c_prev = job->zeros;
+            else if (frnn_is_first(q, n, t))
+                row->c_prev = frnn_at(plan, w->c0, i * plan->Hp);
+            else
+                row->c_prev = frnn_at(plan, frnn_saved_row(plan, q, n, frnn_previous(q, t)),
+                                      plan->cell->c_slot * plan->Hp);
+        }
+        if (q->zoneout_h)
+            row->zoneout_h = frnn_at(plan, q->zoneout_h, t * q->zoneout_h_t_stride + n * q->zoneout_h_n_stride);
+        if (q->zoneout_c)
+            row->zoneout_c = frnn_at(plan, q->zoneout_c, t * q->zoneout_c_t_stride + n * q->zoneout_c_n_stride);
+    }
+    return any_next;
+}
+
+/* ---- 3': the gradient of the projected state, kept in the saved row; the cell's step then starts from it ---- */
+
+static void unproject(const backward_job *job, const backward_work *w, int64_t active, const frnn_segments *segments)
+{
+    const frnn_plan *plan = &job->plan;
+    for (int64_t i = 0; i < active; i++) {
+        w->a[i] = w->step_rows[i].gates_next;
+        w->out[i] = frnn_at(plan, w->step_rows[i].saved, plan->dprojected_offset);
+    }
+    const frnn_product product = {.b = plan->recurrent_t,
+                                  .a_segments = *segments,
+                                  .m = active,
+                                  .a = w->a,
+                                  .out = w->out,
+                                  .out_padded = 1};
+    plan->kernels->product(&product);
+    for (int64_t i = 0; i < active; i++) {
+        frnn_row_backward *row = &w->step_rows[i];
+        plan->kernels->combine_dh(plan->P, w->out[i], row->mask, job->has_direct ? row->dh_direct : NULL, row->dy,
+                                  job->q->zoneout_h ? row->zoneout_h : NULL,
+                                  job->has_direct ? row->dh_direct_out : NULL);
+        row->gates_next = w->out[i];
+        row->mask = NULL;
+        row->dy = job->zeros;
+    }
+}
+
+/* ---- 1': dx of a window ---- */
+
+static int64_t queue_dx(const backward_job *job, const backward_work *w, int64_t active, int64_t t, int64_t queued)
+{
+    const frnn_sequence_gradient *g = job->g;
+    for (int64_t i = 0; i < active; i++, queued++) {
+        const int64_t n = w->rows[i];
+        w->dx_a[queued] = w->step_rows[i].saved;
+        w->dx_out[queued] = frnn_at(&job->plan, g->dx, t * g->dx_t_stride + n * g->dx_n_stride);
+        w->dx_row[queued] = n;
+    }
+    return queued;
+}
+
+static void input_gradients(const backward_job *job, const backward_work *w, int64_t queued)
+{
+    const frnn_plan *plan = &job->plan;
+    const frnn_product product = {
+        .b = plan->input_t, .a_segments = plan->input_segments, .m = queued, .a = w->dx_a, .out = w->dx_out};
+    plan->kernels->product(&product);
+    if (job->q->input_mask)
+        for (int64_t i = 0; i < queued; i++)
+            plan->kernels->multiply(plan->I, w->dx_out[i],
+                                    frnn_at(plan, job->q->input_mask, w->dx_row[i] * plan->I), w->dx_out[i]);
+}
+
+/* ---- 4': gradients of the initial states, zeros past the lengths ---- */
+
+static void initial_gradients(const backward_job *job, const backward_work *w, int64_t count)
+{
+    const frnn_sequence_gradient *g = job->g;
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t n = w->rows[i], length = frnn_length(q, n), first = q->reverse ? length - 1 : 0;
+        const int reset = length > 0 && frnn_is_reset(q, n, first);
+        w->a[i] = length == 0 || reset ? job->zeros : frnn_saved_row(plan, q, n, first);
+        w->out[i] = frnn_at(plan, g->dh0, n * plan->P);
+        if (plan->cell->c_slot >= 0)
+            memcpy(frnn_at(plan, g->dc0, n * plan->H), reset ? job->zeros : frnn_at(plan, w->dc, i * plan->Hp),
+                   plan->size * (size_t)plan->H);
+        if (g->dx)
+            for (int64_t t = length; t < q->T; t++)
+                memset(frnn_at(plan, g->dx, t * g->dx_t_stride + n * g->dx_n_stride), 0,
+                       plan->size * (size_t)plan->I);
+    }
+    const frnn_product product = {.b = plan->recurrent_t,
+                                  .a_segments = plan->recurrent_segments,
+                                  .m = count,
+                                  .a = w->a,
+                                  .out = w->out};
+    plan->kernels->product(&product);
+    for (int64_t i = 0; i < count; i++) {
+        const void *mask = q->hidden_mask ? frnn_at(plan, q->hidden_mask, w->rows[i] * plan->P) : NULL;
+        const int64_t n = w->rows[i], length = frnn_length(q, n), first = q->reverse ? length - 1 : 0;
+        const int reset = length > 0 && frnn_is_reset(q, n, first);
+        const void *direct =
+            job->has_direct && !reset ? frnn_at(plan, w->dh_direct, i * direct_stride(plan)) : NULL;
+        plan->kernels->combine_dh(plan->P, w->out[i], mask, direct, NULL, NULL, NULL);
+    }
+}
+
+static void backward_thread(void *context, int index, int threads)
+{
+    const backward_job *job = context;
+    const frnn_sequence_gradient *g = job->g;
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    const frnn_float_environment environment = frnn_flush_denormals();
+    frnn_arena arena = {.base = job->thread_base + (size_t)index * job->thread_bytes};
+    backward_work w;
+    carve_thread(job, &arena, &w);
+    const int64_t count = frnn_take_rows(q, job->order, index, threads, w.rows);
+
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t n = w.rows[i];
+        frnn_copy_padded(plan, frnn_at(plan, w.dh_direct, i * direct_stride(plan)),
+                         g->dhn ? frnn_at(plan, g->dhn, n * plan->P) : NULL, plan->P, direct_stride(plan));
+        if (plan->cell->c_slot >= 0) {
+            frnn_copy_padded(plan, frnn_at(plan, w.dc, i * plan->Hp),
+                             g->dcn ? frnn_at(plan, g->dcn, n * plan->H) : NULL, plan->H, plan->Hp);
+            frnn_copy_padded(plan, frnn_at(plan, w.c0, i * plan->Hp),
+                             q->c0 ? frnn_at(plan, q->c0, n * plan->H) : NULL, plan->H, plan->Hp);
+        }
+    }
+
+    const frnn_segments none = {0}, projected = {.count = 1, .length = plan->P};
+    frnn_step_backward step = {.rows = w.step_rows,
+                               .recurrent = plan->projects ? plan->projection_t : plan->recurrent_t,
+                               .candidate = plan->candidate_t,
+                               .H = plan->H,
+                               .Hp = plan->Hp,
+                               .has_direct = job->has_direct && !plan->projects,
+                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
+                               .zoneout_c = q->zoneout_c != NULL};
+    int64_t queued = 0, steps_queued = 0;
+    for (int64_t s = q->T - 1; s >= 0; s--) {
+        const int64_t t = frnn_time(q, s);
+        step.m = frnn_active_rows(q, w.rows, count, t, step.m);
+        const int any_next = point_rows(job, &w, step.m, t);
+        const frnn_segments *recurrent = any_next ? &plan->recurrent_segments : &none;
+        if (plan->projects)
+            unproject(job, &w, step.m, recurrent);
+        step.a_segments = plan->projects ? projected : *recurrent;
+        plan->kernels->step_backward[q->layer.cell](&step);
+        if (g->dx) {
+            queued = queue_dx(job, &w, step.m, t, queued);
+            if (++steps_queued == w.window || s == 0) {
+                input_gradients(job, &w, queued);
+                queued = steps_queued = 0;
+            }
+        }
+    }
+    initial_gradients(job, &w, count);
+    frnn_restore_denormals(environment);
+}
+
+/* ---- 5': weight gradients ---- */
+
+static void list_steps(backward_job *job)
+{
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    int64_t k = 0;
+    for (int64_t t = 0; t < q->T; t++)
+        for (int64_t n = 0; n < q->N; n++) {
+            if (t >= frnn_length(q, n))
+                continue;
+            job->saved_rows[k] = frnn_saved_row(plan, q, n, t);
+            job->x_rows[k] = frnn_at(plan, q->x, t * q->x_t_stride + n * q->x_n_stride);
+            job->h_rows[k] = frnn_h_prev(plan, q, n, t, job->zeros);
+            if (q->input_mask)
+                job->x_masks[k] = frnn_at(plan, q->input_mask, n * plan->I);
+            if (q->hidden_mask)
+                job->h_masks[k] = frnn_at(plan, q->hidden_mask, n * plan->P);
+            k++;
+        }
+    job->running = k;
+}
+
+/* One gate's rows first to last of a weight gradient [gates * H, columns] and its bias. */
+static void gate_gradient(const backward_job *job, frnn_outer *outer, int64_t gate, int64_t slot, int64_t first,
+                          int64_t last, void *dweight, void *dbias)
+{
+    const frnn_plan *plan = &job->plan;
+    const int64_t row = gate * plan->H + first;
+    outer->a_offset = slot * plan->Hp + first;
+    outer->m = last - first;
+    outer->out = frnn_at(plan, dweight, row * outer->n);
+    outer->ld = outer->n;
+    outer->column_sum = dbias ? frnn_at(plan, dbias, row) : NULL;
+    plan->kernels->outer(outer);
+}
+
+static void weight_thread(void *context, int index, int threads)
+{
+    const backward_job *job = context;
+    const frnn_plan *plan = &job->plan;
+    const frnn_weights *d = &job->g->dweights;
+    const frnn_float_environment environment = frnn_flush_denormals();
+    frnn_arena arena = {.base = job->thread_base + (size_t)index * job->thread_bytes};
+    backward_work w;
+    carve_thread(job, &arena, &w);
+    const int64_t first = index * plan->H / threads, last = (index + 1) * plan->H / threads;
+    const frnn_outer base = {.rows = job->running, .a = job->saved_rows, .scratch = w.outer};
+
+    frnn_outer outer = base;
+    outer.b = job->x_rows;
+    outer.mask = job->q->input_mask ? job->x_masks : NULL;
+    outer.n = plan->I;
+    for (int64_t gate = 0; gate < plan->G; gate++)
+        gate_gradient(job, &outer, gate, gate, first, last, d->weight_ih, d->bias_ih);
+
+    outer = base;
+    outer.b = job->h_rows;
+    outer.mask = job->q->hidden_mask ? job->h_masks : NULL;
+    outer.n = plan->P;
+    for (int64_t gate = 0; gate < plan->cell->recurrent_count; gate++)
+        gate_gradient(job, &outer, gate, plan->cell->recurrent_slots[gate], first, last, d->weight_hh, d->bias_hh);
+
+    /* gates that wait for the reset gate: their operand r h_prev lies in the last saved slot */
+    outer = base;
+    outer.b = job->saved_rows;
+    outer.b_offset = (plan->cell->saved_slots - 1) * plan->Hp;
+    outer.n = plan->H;
+    for (int64_t gate = plan->cell->recurrent_count; gate < plan->G; gate++)
+        gate_gradient(job, &outer, gate, gate, first, last, d->weight_hh, d->bias_hh);
+
+    if (plan->projects) {
+        const int64_t row0 = index * plan->P / threads, row1 = (index + 1) * plan->P / threads;
+        outer = base;
+        outer.b = job->saved_rows;
+        outer.b_offset = plan->unprojected_offset;
+        outer.a_offset = plan->dprojected_offset + row0;
+        outer.m = row1 - row0;
+        outer.n = outer.ld = plan->H;
+        outer.out = frnn_at(plan, d->weight_hr, row0 * plan->H);
+        plan->kernels->outer(&outer);
+    }
+    frnn_restore_denormals(environment);
+}
+
+void frnn_backward(const frnn_sequence_gradient *g)
+{
+    backward_job job = {.g = g};
+    frnn_arena arena = {.base = g->scratch};
+    carve(&job, &arena);
+    if (job.q->lengths)
+        frnn_sort_rows(job.q, job.order, job.counts);
+    memset(job.zeros, 0, job.plan.size * (size_t)job.plan.saved_stride);
+    frnn_parallel(backward_thread, &job, job.row_threads);
+    list_steps(&job);
+    frnn_parallel(weight_thread, &job, job.q->threads);
+}

@@ -1,0 +1,263 @@
+/* A whole sequence forward, any cell. rnn_backward.c mirrors this file section by section.
+ *
+ * A thread owns batch rows over the whole sequence, so threads never wait for each other. Per window of steps:
+ *   1  pre-activations from the input: x_t W_ih^T + bias, all rows of the window in one product
+ *   2  for every step: point each running row at what it reads and writes (h0, resets, masks and ragged ends are
+ *      only different pointers), then the cell's fused step
+ *   3  projection, if any
+ * and at the end
+ *   4  final states, and zeros past the lengths
+ */
+#include <string.h>
+
+#include "platform/float_environment.h"
+#include "platform/thread_pool.h"
+#include "rnn_plan.h"
+
+/* One thread's scratch. */
+typedef struct forward_work {
+    int64_t *rows;               /* its batch rows, longest first */
+    frnn_row_forward *step_rows;
+    const void **a;              /* row pointers of a product */
+    void **out;
+    void *gates;                 /* [window][rows][gates_stride] */
+    void *masked_x;              /* [window][rows][I] */
+    void *masked_h;              /* [rows][P] */
+    void *c;                     /* [rows][Hp]: c0, and in inference c itself */
+    void *saved;                 /* [rows][saved_stride]: work rows of inference */
+    int64_t window;
+} forward_work;
+
+typedef struct forward_job {
+    const frnn_sequence *q;
+    frnn_plan plan;
+    int row_threads;             /* no more than rows */
+    int64_t *order, *counts;
+    void *zeros;                 /* [max(P, Hp)] */
+    char *thread_base;
+    size_t thread_bytes;
+} forward_job;
+
+static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work *w)
+{
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    const size_t rows = (size_t)((q->N + job->row_threads - 1) / job->row_threads), size = plan->size;
+    w->window = q->input_table ? 1 : frnn_window(q->T, (int64_t)rows, size * (size_t)plan->gates_stride);
+    const size_t window_rows = (size_t)w->window * rows;
+    w->rows = frnn_take(arena, sizeof *w->rows * rows);
+    w->step_rows = frnn_take(arena, sizeof *w->step_rows * rows);
+    w->a = frnn_take(arena, sizeof *w->a * window_rows);
+    w->out = frnn_take(arena, sizeof *w->out * window_rows);
+    w->gates = frnn_take(arena, q->input_table ? 0 : size * window_rows * (size_t)plan->gates_stride);
+    w->masked_x = frnn_take(arena, q->input_mask ? size * window_rows * (size_t)plan->I : 0);
+    w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
+    w->c = frnn_take(arena, plan->cell->c_slot >= 0 ? size * rows * (size_t)plan->Hp : 0);
+    w->saved = frnn_take(arena, q->training ? 0 : size * rows * (size_t)plan->saved_stride);
+}
+
+static size_t carve(forward_job *job, frnn_arena *arena)
+{
+    const frnn_sequence *q = job->q;
+    frnn_make_plan(&q->layer, q->training, q->packed, &job->plan);
+    job->row_threads = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads));
+    job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
+    job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
+    job->zeros = frnn_take(arena, job->plan.size * (size_t)FRNN_MAX(job->plan.P, job->plan.Hp));
+    forward_work unused;
+    frnn_arena thread = {0};
+    carve_thread(job, &thread, &unused);
+    job->thread_bytes = thread.used;
+    job->thread_base = frnn_take(arena, thread.used * (size_t)job->row_threads);
+    return arena->used;
+}
+
+size_t frnn_forward_scratch(const frnn_sequence *q)
+{
+    forward_job job = {.q = q};
+    frnn_arena arena = {0};
+    return carve(&job, &arena);
+}
+
+/* ---- 1: pre-activations of the steps s0 to s1 ---- */
+
+static void input_products(const forward_job *job, const forward_work *w, int64_t count, int64_t s0, int64_t s1)
+{
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    int64_t m = 0, active = 0;
+    for (int64_t s = s0; s < s1; s++) {
+        const int64_t t = frnn_time(q, s);
+        active = frnn_active_rows(q, w->rows, count, t, active);
+        for (int64_t i = 0; i < active; i++, m++) {
+            const int64_t n = w->rows[i];
+            w->a[m] = frnn_at(plan, q->x, t * q->x_t_stride + n * q->x_n_stride);
+            w->out[m] = frnn_at(plan, w->gates, ((s - s0) * count + i) * plan->gates_stride);
+            if (q->input_mask) {
+                void *masked = frnn_at(plan, w->masked_x, m * plan->I);
+                plan->kernels->multiply(plan->I, w->a[m], frnn_at(plan, q->input_mask, n * plan->I), masked);
+                w->a[m] = masked;
+            }
+        }
+    }
+    const frnn_product product = {.b = plan->input,
+                                  .a_segments = {.count = 1, .length = plan->I},
+                                  .m = m,
+                                  .a = w->a,
+                                  .out = w->out,
+                                  .init = plan->bias,
+                                  .init_gate_stride = plan->Hp,
+                                  .out_gate_stride = plan->Hp,
+                                  .out_padded = 1};
+    plan->kernels->product(&product);
+}
+
+/* A GRU that resets after the product has one slot more than gates: the recurrent bias of n, the same in every row. */
+static void fill_bias_slot(const frnn_plan *plan, const forward_work *w, int64_t rows)
+{
+    if (plan->cell->input_slots == plan->G)
+        return;
+    const int64_t slot = plan->G * plan->Hp;
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(frnn_at(plan, w->gates, i * plan->gates_stride + slot), frnn_at(plan, plan->bias, slot),
+               plan->size * (size_t)plan->Hp);
+}
+
+/* ---- 2: where the running rows of step t read and write ---- */
+
+static void point_rows(const forward_job *job, const forward_work *w, int64_t active, int64_t count, int64_t t,
+                       int64_t step_in_window)
+{
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    for (int64_t i = 0; i < active; i++) {
+        const int64_t n = w->rows[i];
+        frnn_row_forward *row = &w->step_rows[i];
+        const int reset = frnn_is_reset(q, n, t);
+        void *y = frnn_at(plan, q->y, t * q->y_t_stride + n * q->y_n_stride);
+        row->gates_in = q->input_table
+                            ? frnn_at(plan, q->input_table, q->tokens[t * q->N + n] * plan->gates_stride)
+                            : frnn_at(plan, w->gates, (step_in_window * count + i) * plan->gates_stride);
+        row->saved = q->training ? frnn_saved_row(plan, q, n, t) : frnn_at(plan, w->saved, i * plan->saved_stride);
+        row->h = plan->projects ? frnn_at(plan, row->saved, plan->unprojected_offset) : y;
+        row->operand = row->h_prev = frnn_h_prev(plan, q, n, t, job->zeros);
+        if (q->hidden_mask) {
+            void *masked = frnn_at(plan, w->masked_h, i * plan->P);
+            plan->kernels->multiply(plan->P, row->h_prev, frnn_at(plan, q->hidden_mask, n * plan->P), masked);
+            row->operand = masked;
+        }
+        if (plan->cell->c_slot >= 0) {
+            const int64_t slot = plan->cell->c_slot * plan->Hp;
+            void *c = frnn_at(plan, w->c, i * plan->Hp);
+            row->c = q->training ? frnn_at(plan, row->saved, slot) : c;
+            if (reset)
+                row->c_prev = job->zeros;
+            else if (!q->training || frnn_is_first(q, n, t))
+                row->c_prev = c;
+            else
+                row->c_prev = frnn_at(plan, frnn_saved_row(plan, q, n, frnn_previous(q, t)), slot);
+        }
+        if (q->zoneout_h)
+            row->zoneout_h = frnn_at(plan, q->zoneout_h, t * q->zoneout_h_t_stride + n * q->zoneout_h_n_stride);
+        if (q->zoneout_c)
+            row->zoneout_c = frnn_at(plan, q->zoneout_c, t * q->zoneout_c_t_stride + n * q->zoneout_c_n_stride);
+    }
+}
+
+/* ---- 3: y = W_hr h, then zoneout of the projected state ---- */
+
+static void project(const forward_job *job, const forward_work *w, int64_t active, int64_t t)
+{
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    for (int64_t i = 0; i < active; i++) {
+        w->a[i] = w->step_rows[i].h;
+        w->out[i] = frnn_at(plan, q->y, t * q->y_t_stride + w->rows[i] * q->y_n_stride);
+    }
+    const frnn_product product = {.b = plan->projection,
+                                  .a_segments = {.count = 1, .length = plan->H},
+                                  .m = active,
+                                  .a = w->a,
+                                  .out = w->out};
+    plan->kernels->product(&product);
+    if (q->zoneout_h)
+        for (int64_t i = 0; i < active; i++)
+            plan->kernels->mix(plan->P, w->step_rows[i].zoneout_h, w->step_rows[i].h_prev, w->out[i]);
+}
+
+/* ---- 4: final states, zeros past the lengths ---- */
+
+static void finish_row(const forward_job *job, const forward_work *w, int64_t i)
+{
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    const int64_t n = w->rows[i], length = frnn_length(q, n), P = plan->P;
+    const int64_t last = q->reverse ? 0 : length - 1;
+    const void *h = length ? frnn_at(plan, q->y, last * q->y_t_stride + n * q->y_n_stride)
+                  : q->h0  ? frnn_at(plan, q->h0, n * P)
+                           : job->zeros;
+    memmove(frnn_at(plan, q->hn, n * P), h, plan->size * (size_t)P);
+    if (plan->cell->c_slot >= 0) {
+        const void *c = frnn_at(plan, w->c, i * plan->Hp);
+        if (q->training && length)
+            c = frnn_at(plan, frnn_saved_row(plan, q, n, last), plan->cell->c_slot * plan->Hp);
+        memcpy(frnn_at(plan, q->cn, n * plan->H), c, plan->size * (size_t)plan->H);
+    }
+    for (int64_t t = length; t < q->T; t++)
+        memset(frnn_at(plan, q->y, t * q->y_t_stride + n * q->y_n_stride), 0, plan->size * (size_t)P);
+}
+
+static void forward_thread(void *context, int index, int threads)
+{
+    const forward_job *job = context;
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    const frnn_float_environment environment = frnn_flush_denormals();
+    frnn_arena arena = {.base = job->thread_base + (size_t)index * job->thread_bytes};
+    forward_work w;
+    carve_thread(job, &arena, &w);
+    const int64_t count = frnn_take_rows(q, job->order, index, threads, w.rows);
+
+    if (!q->input_table)
+        fill_bias_slot(plan, &w, w.window * count);
+    if (plan->cell->c_slot >= 0)
+        for (int64_t i = 0; i < count; i++)
+            frnn_copy_padded(plan, frnn_at(plan, w.c, i * plan->Hp),
+                             q->c0 ? frnn_at(plan, q->c0, w.rows[i] * plan->H) : NULL, plan->H, plan->Hp);
+
+    frnn_step_forward step = {.rows = w.step_rows,
+                              .recurrent = plan->recurrent,
+                              .candidate = plan->candidate,
+                              .H = plan->H,
+                              .Hp = plan->Hp,
+                              .training = q->training,
+                              .zoneout_h = q->zoneout_h != NULL && !plan->projects,
+                              .zoneout_c = q->zoneout_c != NULL};
+    for (int64_t s0 = 0; s0 < q->T; s0 += w.window) {
+        const int64_t s1 = FRNN_MIN(s0 + w.window, q->T);
+        if (!q->input_table)
+            input_products(job, &w, count, s0, s1);
+        for (int64_t s = s0; s < s1; s++) {
+            const int64_t t = frnn_time(q, s);
+            step.m = frnn_active_rows(q, w.rows, count, t, step.m);
+            point_rows(job, &w, step.m, count, t, s - s0);
+            plan->kernels->step_forward[q->layer.cell](&step);
+            if (plan->projects)
+                project(job, &w, step.m, t);
+        }
+    }
+    for (int64_t i = 0; i < count; i++)
+        finish_row(job, &w, i);
+    frnn_restore_denormals(environment);
+}
+
+void frnn_forward(const frnn_sequence *q)
+{
+    forward_job job = {.q = q};
+    frnn_arena arena = {.base = q->scratch};
+    carve(&job, &arena);
+    if (q->lengths)
+        frnn_sort_rows(q, job.order, job.counts);
+    memset(job.zeros, 0, job.plan.size * (size_t)FRNN_MAX(job.plan.P, job.plan.Hp));
+    frnn_parallel(forward_thread, &job, job.row_threads);
+}

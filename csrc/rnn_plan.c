@@ -1,0 +1,203 @@
+#include "rnn_plan.h"
+
+#include <string.h>
+
+#include "cell_list.h"
+#include "platform/thread_pool.h"
+
+const frnn_cell_counts frnn_cell_table[FRNN_CELL_COUNT] = {
+#define FRNN_COUNTS(id, name, ...) [id] = {__VA_ARGS__},
+    FRNN_CELL_LIST(FRNN_COUNTS)
+#undef FRNN_COUNTS
+};
+
+/* Panels of an ungated matrix, four vectors wide. */
+static frnn_panels plain_panels(int64_t n, int64_t depth)
+{
+    return (frnn_panels){.gates = 1, .units = 4, .n = n, .depth = depth};
+}
+
+static int64_t round_up(int64_t n, int64_t lanes)
+{
+    return (n + lanes - 1) / lanes * lanes;
+}
+
+static void place(frnn_panels *panels, const frnn_plan *plan, frnn_arena *arena)
+{
+    panels->data = frnn_take(arena, plan->size * (size_t)(panels->gates * panels->depth *
+                                                          round_up(panels->n, plan->kernels->lanes)));
+}
+
+void frnn_make_plan(const frnn_layer *layer, int training, const void *packed, frnn_plan *plan)
+{
+    const frnn_kernels *kernels = frnn_kernels_for(layer->isa, layer->dtype);
+    const frnn_cell_counts *cell = &frnn_cell_table[layer->cell];
+    const int64_t I = layer->input_size, H = layer->hidden_size;
+    const int64_t P = layer->proj_size ? layer->proj_size : H;
+    *plan = (frnn_plan){.kernels = kernels,
+                        .cell = cell,
+                        .I = I,
+                        .H = H,
+                        .P = P,
+                        .Hp = round_up(H, kernels->lanes),
+                        .Pp = round_up(P, kernels->lanes),
+                        .G = cell->gates,
+                        .projects = layer->proj_size != 0,
+                        .size = (size_t)kernels->real_size};
+    plan->gates_stride = cell->input_slots * plan->Hp;
+    plan->saved_stride = plan->unprojected_offset = cell->saved_slots * plan->Hp;
+    if (plan->projects) {
+        plan->dprojected_offset = plan->unprojected_offset + plan->Hp;
+        plan->saved_stride = plan->dprojected_offset + plan->Pp;
+    }
+    plan->input_segments = (frnn_segments){.count = plan->G, .length = H};
+    for (int g = 0; g < plan->G; g++)
+        plan->input_segments.offset[g] = g * plan->Hp;
+    plan->recurrent_segments = (frnn_segments){.count = cell->recurrent_count, .length = H};
+    for (int g = 0; g < cell->recurrent_count; g++)
+        plan->recurrent_segments.offset[g] = cell->recurrent_slots[g] * plan->Hp;
+
+    const int has_candidate = cell->recurrent_count < cell->gates;
+    plan->input = (frnn_panels){.gates = plan->G, .units = plan->G == 1 ? 4 : 1, .n = H, .depth = I};
+    plan->recurrent = (frnn_panels){.gates = cell->panel_gates, .units = cell->panel_units, .n = H, .depth = P};
+    plan->candidate = plain_panels(H, H);
+    plan->projection = plain_panels(P, H);
+    plan->input_t = plain_panels(I, plan->G * H);
+    plan->recurrent_t = plain_panels(P, cell->recurrent_count * H);
+    plan->candidate_t = plain_panels(H, H);
+    plan->projection_t = plain_panels(H, P);
+
+    frnn_arena arena = {.base = (char *)packed};
+    plan->bias = frnn_take(&arena, plan->size * (size_t)plan->gates_stride);
+    place(&plan->input, plan, &arena);
+    place(&plan->recurrent, plan, &arena);
+    if (has_candidate)
+        place(&plan->candidate, plan, &arena);
+    if (plan->projects)
+        place(&plan->projection, plan, &arena);
+    if (training) {
+        place(&plan->input_t, plan, &arena);
+        place(&plan->recurrent_t, plan, &arena);
+        if (has_candidate)
+            place(&plan->candidate_t, plan, &arena);
+        if (plan->projects)
+            place(&plan->projection_t, plan, &arena);
+    }
+    plan->packed_bytes = arena.used;
+}
+
+size_t frnn_packed_size(const frnn_layer *layer, int training)
+{
+    frnn_plan plan;
+    frnn_make_plan(layer, training, NULL, &plan);
+    return plan.packed_bytes;
+}
+
+static void pack(const frnn_plan *plan, const frnn_panels *panels, const void *data, int64_t gate_stride,
+                 int64_t unit_stride, int64_t k_stride)
+{
+    const frnn_pack_source source = {
+        .data = data, .gate_stride = gate_stride, .unit_stride = unit_stride, .k_stride = k_stride};
+    plan->kernels->pack((void *)panels->data, panels, &source);
+}
+
+/* The two biases add up, but for a GRU that resets after the product: there the n gate's recurrent bias is its own slot. */
+static void pack_bias(const frnn_plan *plan, const frnn_weights *w)
+{
+    const int64_t H = plan->H;
+    memset(plan->bias, 0, plan->size * (size_t)plan->gates_stride);
+    for (int64_t g = 0; g < plan->G; g++) {
+        const void *ih = w->bias_ih ? frnn_at(plan, w->bias_ih, g * H) : NULL;
+        const void *hh = w->bias_hh ? frnn_at(plan, w->bias_hh, g * H) : NULL;
+        if (plan->cell->input_slots > plan->G && g == plan->G - 1) {
+            plan->kernels->add_bias(H, NULL, hh, frnn_at(plan, plan->bias, plan->G * plan->Hp));
+            hh = NULL;
+        }
+        plan->kernels->add_bias(H, ih, hh, frnn_at(plan, plan->bias, g * plan->Hp));
+    }
+}
+
+void frnn_pack(const frnn_layer *layer, const frnn_weights *w, int training, void *packed)
+{
+    frnn_plan plan;
+    frnn_make_plan(layer, training, packed, &plan);
+    const int64_t I = plan.I, H = plan.H, P = plan.P;
+    const int has_candidate = plan.cell->recurrent_count < plan.cell->gates;
+    const void *w_candidate = frnn_at(&plan, w->weight_hh, plan.cell->recurrent_count * H * P);
+    pack_bias(&plan, w);
+    pack(&plan, &plan.input, w->weight_ih, H * I, I, 1);
+    pack(&plan, &plan.recurrent, w->weight_hh, H * P, P, 1);
+    if (has_candidate)
+        pack(&plan, &plan.candidate, w_candidate, 0, P, 1);
+    if (plan.projects)
+        pack(&plan, &plan.projection, w->weight_hr, 0, H, 1);
+    if (training) {
+        pack(&plan, &plan.input_t, w->weight_ih, 0, 1, I);
+        pack(&plan, &plan.recurrent_t, w->weight_hh, 0, 1, P);
+        if (has_candidate)
+            pack(&plan, &plan.candidate_t, w_candidate, 0, 1, P);
+        if (plan.projects)
+            pack(&plan, &plan.projection_t, w->weight_hr, 0, 1, H);
+    }
+}
+
+size_t frnn_saved_size(const frnn_sequence *q)
+{
+    frnn_plan plan;
+    frnn_make_plan(&q->layer, 1, NULL, &plan);
+    return plan.size * (size_t)(q->T * q->N * plan.saved_stride);
+}
+
+void frnn_sort_rows(const frnn_sequence *q, int64_t *order, int64_t *counts)
+{
+    /* counting sort: counts[T - length] rows come before those of the next shorter length */
+    memset(counts, 0, sizeof *counts * (size_t)(q->T + 2));
+    for (int64_t n = 0; n < q->N; n++)
+        counts[q->T - q->lengths[n] + 1]++;
+    for (int64_t i = 1; i < q->T + 2; i++)
+        counts[i] += counts[i - 1];
+    for (int64_t n = 0; n < q->N; n++)
+        order[counts[q->T - q->lengths[n]]++] = n;
+}
+
+int64_t frnn_take_rows(const frnn_sequence *q, const int64_t *order, int index, int count, int64_t *rows)
+{
+    int64_t taken = 0;
+    if (q->lengths)
+        for (int64_t i = index; i < q->N; i += count)
+            rows[taken++] = order[i];
+    else
+        for (int64_t n = index * q->N / count; n < (index + 1) * q->N / count; n++)
+            rows[taken++] = n;
+    return taken;
+}
+
+void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t n, int64_t padded)
+{
+    if (!from)
+        n = 0;
+    else
+        memcpy(to, from, plan->size * (size_t)n);
+    memset(frnn_at(plan, to, n), 0, plan->size * (size_t)(padded - n));
+}
+
+#define FRNN_WINDOW_ROWS 48
+#define FRNN_WINDOW_BYTES ((size_t)256 * 1024)
+
+int64_t frnn_window(int64_t T, int64_t rows, size_t row_bytes)
+{
+    if (rows == 0 || T == 0)
+        return 1;
+    const int64_t wanted = (FRNN_WINDOW_ROWS + rows - 1) / rows;
+    const int64_t fitting = (int64_t)(FRNN_WINDOW_BYTES / (row_bytes * (size_t)rows));
+    return FRNN_MIN(T, FRNN_MAX(1, FRNN_MIN(wanted, fitting)));
+}
+
+int frnn_sequence_threads(const frnn_sequence *q)
+{
+    const frnn_layer *layer = &q->layer;
+    const double H = (double)layer->hidden_size, P = layer->proj_size ? (double)layer->proj_size : H;
+    const double per_row = 2.0 * (frnn_cell_table[layer->cell].gates * H * ((double)layer->input_size + P) +
+                                  (layer->proj_size ? H * P : 0.0));
+    return frnn_threads_for((double)q->T * (double)q->N * per_row, FRNN_MAX_THREADS);
+}

@@ -1,0 +1,120 @@
+/* What forward and backward agree on: the counts of a cell, the layout of packed weights and of the saved row, the order
+ * in which rows are taken, and the share of a thread. */
+#ifndef FRNN_RNN_PLAN_H
+#define FRNN_RNN_PLAN_H
+
+#include "dispatch.h"
+#include "fastrnn.h"
+#include "platform/arena.h"
+#include "platform/compiler.h"
+
+typedef struct frnn_cell_counts {
+    int gates, input_slots, saved_slots, c_slot, panel_gates, panel_units, direct, recurrent_count;
+    int recurrent_slots[FRNN_MAX_GATES];
+} frnn_cell_counts;
+
+extern const frnn_cell_counts frnn_cell_table[FRNN_CELL_COUNT];
+
+/* A layer as the engine sees it. Offsets and strides in elements. */
+typedef struct frnn_plan {
+    const frnn_kernels *kernels;
+    const frnn_cell_counts *cell;
+    int64_t I, H, P, Hp, Pp, G; /* Hp, Pp: rounded up to whole vectors */
+    int projects;
+    size_t size;                /* of a real */
+
+    /* saved row: [saved_slots][Hp], and with a projection h before it [Hp] and the gradient after it [Pp] */
+    int64_t gates_stride;       /* of a pre-activation row */
+    int64_t saved_stride, unprojected_offset, dprojected_offset;
+
+    /* packed weights, pointing into the block */
+    void *bias;                 /* [input_slots][Hp] */
+    frnn_panels input, recurrent, candidate, projection;
+    frnn_panels input_t, recurrent_t, candidate_t, projection_t; /* training only */
+    frnn_segments input_segments, recurrent_segments;            /* dgates in the saved row */
+    size_t packed_bytes;
+} frnn_plan;
+
+void frnn_make_plan(const frnn_layer *layer, int training, const void *packed, frnn_plan *plan);
+
+/* Element offset into an array of the plan's real. */
+FRNN_INLINE void *frnn_at(const frnn_plan *plan, const void *base, int64_t elements)
+{
+    return (char *)base + elements * (int64_t)plan->size;
+}
+
+/* Order of the batch rows by falling length (stable), for ragged batches. order [N], counts [T + 2]. */
+void frnn_sort_rows(const frnn_sequence *sequence, int64_t *order, int64_t *counts);
+
+FRNN_INLINE int64_t frnn_length(const frnn_sequence *sequence, int64_t n)
+{
+    return sequence->lengths ? sequence->lengths[n] : sequence->T;
+}
+
+/* A thread's rows, longest first: every count-th of the sorted order, or a contiguous share of equal lengths. Returns how
+ * many; rows [N / count + 1]. */
+int64_t frnn_take_rows(const frnn_sequence *sequence, const int64_t *order, int index, int count, int64_t *rows);
+
+/* How many of a thread's rows are running at time t: they come first. `guess` is the count at a neighbouring t. */
+FRNN_INLINE int64_t frnn_active_rows(const frnn_sequence *sequence, const int64_t *rows, int64_t count, int64_t t,
+                                     int64_t guess)
+{
+    if (!sequence->lengths)
+        return count;
+    while (guess < count && sequence->lengths[rows[guess]] > t)
+        guess++;
+    while (guess > 0 && sequence->lengths[rows[guess - 1]] <= t)
+        guess--;
+    return guess;
+}
+
+/* Time index of processing step s, and its neighbours. A row's first step in processing order is where it reads h0. */
+FRNN_INLINE int64_t frnn_time(const frnn_sequence *sequence, int64_t s)
+{
+    return sequence->reverse ? sequence->T - 1 - s : s;
+}
+FRNN_INLINE int frnn_is_first(const frnn_sequence *sequence, int64_t n, int64_t t)
+{
+    return sequence->reverse ? t == frnn_length(sequence, n) - 1 : t == 0;
+}
+FRNN_INLINE int frnn_is_last(const frnn_sequence *sequence, int64_t n, int64_t t)
+{
+    return sequence->reverse ? t == 0 : t == frnn_length(sequence, n) - 1;
+}
+FRNN_INLINE int64_t frnn_previous(const frnn_sequence *sequence, int64_t t)
+{
+    return sequence->reverse ? t + 1 : t - 1;
+}
+FRNN_INLINE int64_t frnn_next(const frnn_sequence *sequence, int64_t t)
+{
+    return sequence->reverse ? t - 1 : t + 1;
+}
+FRNN_INLINE int frnn_is_reset(const frnn_sequence *sequence, int64_t n, int64_t t)
+{
+    return sequence->resets && sequence->resets[t * sequence->N + n];
+}
+
+/* The state that step t of row n reads: y of the step before, h0, or zeros ([P], given). */
+FRNN_INLINE const void *frnn_h_prev(const frnn_plan *plan, const frnn_sequence *q, int64_t n, int64_t t,
+                                    const void *zeros)
+{
+    if (frnn_is_reset(q, n, t))
+        return zeros;
+    if (frnn_is_first(q, n, t))
+        return q->h0 ? frnn_at(plan, q->h0, n * plan->P) : zeros;
+    return frnn_at(plan, q->y, frnn_previous(q, t) * q->y_t_stride + n * q->y_n_stride);
+}
+
+FRNN_INLINE void *frnn_saved_row(const frnn_plan *plan, const frnn_sequence *q, int64_t n, int64_t t)
+{
+    return frnn_at(plan, q->saved, (t * q->N + n) * plan->saved_stride);
+}
+
+/* Copy n reals and fill the row up to `padded` with zeros. from NULL: all zeros. */
+void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t n, int64_t padded);
+
+/* Steps of `rows` rows each whose products over time are taken together: enough rows to fill the tiles of a product,
+ * few enough that `row_bytes` a row stay in the second-level cache. */
+int64_t frnn_window(int64_t T, int64_t rows, size_t row_bytes);
+
+#endif

@@ -1,0 +1,204 @@
+/* The vector contract: one register of FRNN_VECTOR_BYTES bytes of `real`, on GCC/Clang vector extensions.
+ *
+ * Included twice in a compile unit, once with `real` = float and once with `real` = double (see
+ * kernels/real_tpl.h, which defines real, real_bits, FN and the mantissa constants). +, -, *, / and comparisons
+ * are the compiler's own. Only what the extensions cannot say is written with intrinsics: fused multiply-add
+ * (explicit, because kernels are compiled with -ffp-contract=off so that two inlined copies of one expression
+ * can never round differently) and masked tails.
+ *
+ *   vec, vec_bits                        a register of real; the same lanes as signed integers
+ *   v_load v_store                       unaligned
+ *   v_load_n v_store_n                   first n lanes, 0 <= n <= VL; others read as 0, are not written
+ *   v_splat v_zero                       one value in every lane
+ *   v_fma(a, b, c)                       a*b + c (rounded once where the ISA can)
+ *   v_select(m, a, b) v_min v_max        lane-wise; NaN in the second argument of v_min/v_max is kept
+ *   v_abs v_or_sign v_bits v_from_bits
+ *   v_sum v_maximum                      over lanes, in a fixed order
+ */
+
+#define VL ((int)(FRNN_VECTOR_BYTES / sizeof(real)))
+
+typedef real vec __attribute__((vector_size(FRNN_VECTOR_BYTES)));
+typedef real_bits vec_bits __attribute__((vector_size(FRNN_VECTOR_BYTES)));
+typedef vec vec_unaligned __attribute__((aligned(sizeof(real)), may_alias));
+
+FRNN_INLINE vec v_load(const real *p)
+{
+    return *(const vec_unaligned *)p;
+}
+
+FRNN_INLINE void v_store(real *p, vec a)
+{
+    *(vec_unaligned *)p = a;
+}
+
+FRNN_INLINE vec v_splat(real a)
+{
+    return a - (vec){0}; /* -0.0 stays -0.0; GCC and Clang emit one broadcast */
+}
+
+FRNN_INLINE vec v_zero(void)
+{
+    return (vec){0};
+}
+
+FRNN_INLINE vec v_from_bits(vec_bits a)
+{
+    return (vec)a;
+}
+
+FRNN_INLINE vec_bits v_bits(vec a)
+{
+    return (vec_bits)a;
+}
+
+FRNN_INLINE vec v_select(vec_bits mask, vec a, vec b)
+{
+    return (vec)((mask & (vec_bits)a) | (~mask & (vec_bits)b));
+}
+
+/* a where a < b, else b: NaN in b is returned, as the hardware instruction does. */
+FRNN_INLINE vec v_min(vec a, vec b)
+{
+    return v_select(a < b, a, b);
+}
+
+FRNN_INLINE vec v_max(vec a, vec b)
+{
+    return v_select(a > b, a, b);
+}
+
+FRNN_INLINE vec v_abs(vec a)
+{
+    return (vec)((vec_bits)a & REAL_ABS_MASK);
+}
+
+/* The magnitude of a (which is not negative) with the sign of s. */
+FRNN_INLINE vec v_or_sign(vec a, vec s)
+{
+    return (vec)((vec_bits)a | ((vec_bits)s & ~REAL_ABS_MASK));
+}
+
+/* ---- fused multiply-add and masked tails: per ISA ---- */
+
+#if FRNN_VECTOR_BYTES == 64 && defined(__AVX512F__)
+
+#if REAL_IS_FLOAT
+#define FRNN_MASK(n) ((__mmask16)((1u << (n)) - 1))
+FRNN_INLINE vec v_fma(vec a, vec b, vec c)
+{
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+FRNN_INLINE vec v_load_n(const real *p, int n)
+{
+    return (vec)_mm512_maskz_loadu_ps(FRNN_MASK(n), p);
+}
+FRNN_INLINE void v_store_n(real *p, vec a, int n)
+{
+    _mm512_mask_storeu_ps(p, FRNN_MASK(n), (__m512)a);
+}
+#else
+#define FRNN_MASK(n) ((__mmask8)((1u << (n)) - 1))
+FRNN_INLINE vec v_fma(vec a, vec b, vec c)
+{
+    return (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+}
+FRNN_INLINE vec v_load_n(const real *p, int n)
+{
+    return (vec)_mm512_maskz_loadu_pd(FRNN_MASK(n), p);
+}
+FRNN_INLINE void v_store_n(real *p, vec a, int n)
+{
+    _mm512_mask_storeu_pd(p, FRNN_MASK(n), (__m512d)a);
+}
+#endif
+#undef FRNN_MASK
+
+#else /* every other width: the tail through a register-sized copy or AVX masks */
+
+#if FRNN_VECTOR_BYTES == 32 && defined(__AVX2__)
+
+FRNN_INLINE vec v_fma(vec a, vec b, vec c)
+{
+#if REAL_IS_FLOAT
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#endif
+}
+
+/* Lanes below n are all ones: a window into a constant of VL ones and VL zeros. */
+FRNN_INLINE __m256i FN(tail_mask)(int n)
+{
+    static const real_bits ones_then_zeros[2 * FRNN_VECTOR_BYTES / sizeof(real)] = {
+        -1, -1, -1, -1,
+#if REAL_IS_FLOAT
+        -1, -1, -1, -1,
+#endif
+    };
+    return _mm256_loadu_si256((const __m256i *)(ones_then_zeros + VL - n));
+}
+FRNN_INLINE vec v_load_n(const real *p, int n)
+{
+#if REAL_IS_FLOAT
+    return (vec)_mm256_maskload_ps(p, FN(tail_mask)(n));
+#else
+    return (vec)_mm256_maskload_pd(p, FN(tail_mask)(n));
+#endif
+}
+FRNN_INLINE void v_store_n(real *p, vec a, int n)
+{
+#if REAL_IS_FLOAT
+    _mm256_maskstore_ps(p, FN(tail_mask)(n), (__m256)a);
+#else
+    _mm256_maskstore_pd(p, FN(tail_mask)(n), (__m256d)a);
+#endif
+}
+
+#else /* plain extensions */
+
+FRNN_INLINE vec v_fma(vec a, vec b, vec c)
+{
+#if defined(__aarch64__) && FRNN_VECTOR_BYTES == 16
+#if REAL_IS_FLOAT
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return (vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#endif
+#else
+    return a * b + c;
+#endif
+}
+FRNN_INLINE vec v_load_n(const real *p, int n)
+{
+    vec a = {0};
+    for (int i = 0; i < n; i++)
+        a[i] = p[i];
+    return a;
+}
+FRNN_INLINE void v_store_n(real *p, vec a, int n)
+{
+    for (int i = 0; i < n; i++)
+        p[i] = a[i];
+}
+
+#endif
+#endif
+
+FRNN_INLINE FRNN_UNUSED real v_sum(vec a)
+{
+    real s[FRNN_VECTOR_BYTES / sizeof(real)];
+    v_store(s, a);
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            s[i] += s[i + half];
+    return s[0];
+}
+
+FRNN_INLINE FRNN_UNUSED real v_maximum(vec a)
+{
+    real m = a[0];
+    for (int i = 1; i < VL; i++)
+        m = a[i] > m ? a[i] : m;
+    return m;
+}

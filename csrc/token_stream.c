@@ -1,0 +1,151 @@
+/* Generation, token by token: table row -> recurrent stack -> output layer -> sampling, without leaving C.
+ *
+ * An embedding followed by an input product takes V different values only, so both collapse into one table of
+ * pre-activations, made by the same product kernel: a token's step has the bits of the layer-by-layer computation. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/float_environment.h"
+#include "rnn_plan.h"
+
+size_t frnn_input_table_size(const frnn_layer *layer, int64_t V)
+{
+    frnn_plan plan;
+    frnn_make_plan(layer, 0, NULL, &plan);
+    return plan.size * (size_t)(V * plan.gates_stride);
+}
+
+size_t frnn_input_table_scratch(const frnn_layer *layer, int64_t V)
+{
+    (void)layer;
+    return 2 * sizeof(void *) * (size_t)V + 2 * FRNN_ALIGNMENT;
+}
+
+void frnn_input_table(const frnn_layer *layer, const void *packed, int64_t V, const void *embedding, void *table,
+                      void *scratch)
+{
+    const frnn_float_environment environment = frnn_flush_denormals();
+    frnn_plan plan;
+    frnn_make_plan(layer, 0, packed, &plan);
+    frnn_arena arena = {.base = scratch};
+    const void **a = frnn_take(&arena, sizeof *a * (size_t)V);
+    void **out = frnn_take(&arena, sizeof *out * (size_t)V);
+    for (int64_t v = 0; v < V; v++) {
+        a[v] = frnn_at(&plan, embedding, v * plan.I);
+        out[v] = frnn_at(&plan, table, v * plan.gates_stride);
+        memcpy(out[v], plan.bias, plan.size * (size_t)plan.gates_stride); /* slots that no input product fills */
+    }
+    const frnn_product product = {.b = plan.input,
+                                  .a_segments = {.count = 1, .length = plan.I},
+                                  .m = V,
+                                  .a = a,
+                                  .out = out,
+                                  .init = plan.bias,
+                                  .init_gate_stride = plan.Hp,
+                                  .out_gate_stride = plan.Hp,
+                                  .out_padded = 1};
+    plan.kernels->product(&product);
+    frnn_restore_denormals(environment);
+}
+
+void frnn_token_logits(const frnn_token_stream *s)
+{
+    frnn_linear_forward(&s->out, s->out_packed, 1, s->h, s->logits, 1, s->linear_scratch);
+}
+
+static void step(const frnn_token_stream *s, int64_t token)
+{
+    *s->token = token;
+    for (int64_t i = 0; i < s->layers; i++)
+        frnn_forward(&s->sequences[i]);
+}
+
+void frnn_token_feed(const frnn_token_stream *s, int64_t n, const int64_t *tokens)
+{
+    for (int64_t i = 0; i < n; i++)
+        step(s, tokens[i]);
+    if (n > 0)
+        frnn_token_logits(s);
+}
+
+/* ---- sampling ---- */
+
+typedef struct candidate {
+    double p;
+    int64_t index;
+} candidate;
+
+/* Falling probability, lower index first on ties: a total order, so that any sort gives the same. */
+static int by_probability(const void *a, const void *b)
+{
+    const candidate *x = a, *y = b;
+    if (x->p != y->p)
+        return x->p > y->p ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
+static double total(const candidate *c, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += c[i].p;
+    return sum;
+}
+
+size_t frnn_sample_scratch(int64_t V)
+{
+    return (sizeof(candidate) + sizeof(double)) * (size_t)V + 2 * FRNN_ALIGNMENT;
+}
+
+/* p = softmax(logits / temperature); top_k, then top_p, on the tokens in falling order of p; then the first token whose
+ * cumulative probability exceeds u. */
+static int64_t draw(const frnn_token_stream *s, const frnn_kernels *kernels, const frnn_sampling *sampling, double u,
+                    void *scratch)
+{
+    int64_t n = s->out.out_features;
+    frnn_arena arena = {.base = scratch};
+    candidate *c = frnn_take(&arena, sizeof *c * (size_t)n);
+    double *p = frnn_take(&arena, sizeof *p * (size_t)n);
+    /* at temperature 0 only the largest logit keeps a probability, whatever the distance of the next */
+    const double cold = 1e300;
+    kernels->softmax_f64(n, s->logits, sampling->temperature == 0 ? cold : 1.0 / sampling->temperature, p);
+    for (int64_t i = 0; i < n; i++)
+        c[i] = (candidate){p[i], i};
+    if (sampling->temperature == 0) {
+        int64_t best = 0;
+        while (best < n - 1 && p[best] < 1)
+            best++;
+        return best;
+    }
+    if (sampling->top_k > 0 || sampling->top_p < 1)
+        qsort(c, (size_t)n, sizeof *c, by_probability);
+    if (sampling->top_k > 0 && sampling->top_k < n)
+        n = sampling->top_k;
+    if (sampling->top_p < 1) {
+        const double wanted = sampling->top_p * total(c, n);
+        double sum = 0;
+        int64_t kept = 0;
+        while (kept < n && sum < wanted)
+            sum += c[kept++].p;
+        n = FRNN_MAX(1, kept);
+    }
+    const double mark = u * total(c, n);
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += c[i].p;
+        if (sum > mark)
+            return c[i].index;
+    }
+    return c[n - 1].index; /* u so near 1 that rounding ate the last token's share */
+}
+
+void frnn_token_sample(const frnn_token_stream *s, const frnn_sampling *sampling, int64_t n, const double *uniforms,
+                       int64_t *tokens, void *scratch)
+{
+    const frnn_kernels *kernels = frnn_kernels_for(s->out.isa, s->out.dtype);
+    for (int64_t i = 0; i < n; i++) {
+        tokens[i] = draw(s, kernels, sampling, uniforms[i], scratch);
+        step(s, tokens[i]);
+        frnn_token_logits(s);
+    }
+}
