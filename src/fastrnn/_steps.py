@@ -28,12 +28,13 @@ class Sample(NamedTuple):
     @property
     def targets(self) -> float:
         """How much the batch weighs in a mean over batches: its targets, or the sum of their weights."""
-        if "weight" in self.loss:
-            return float(np.sum(self.loss["weight"]))
         y = np.asarray(self.y)
-        if y.dtype.kind in "iu":
-            return float(np.count_nonzero(y != IGNORED_TARGET))
-        return float(y.size)
+        counted = y != IGNORED_TARGET if y.dtype.kind in "iu" else np.ones(y.shape, bool)
+        if "weight" not in self.loss:
+            return float(np.count_nonzero(counted))
+        weight = np.asarray(self.loss["weight"])
+        # As in the losses, weight may lack the last axes of the targets.
+        return float((weight.reshape(weight.shape + (1,) * (y.ndim - weight.ndim)) * counted).sum())
 
 
 def unpack(batch: Any) -> Sample:
