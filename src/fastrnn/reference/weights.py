@@ -15,7 +15,7 @@ __all__ = ["Packed", "PackedLinear", "pack_linear", "pack_weights"]
 
 
 def _frozen(array: Array) -> Array:
-    copy = np.array(array)
+    copy = np.array(array, order="C")
     copy.setflags(write=False)
     return copy
 
