@@ -129,7 +129,7 @@ def uninterrupted(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any], 
     return request.param, experiment.outcome(), recorded(history)
 
 
-@pytest.mark.parametrize("at", [1, 2, 9])
+@pytest.mark.parametrize("at", [1, 9])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_resumed_training_ends_at_the_same_bits(
     moment: str,
@@ -222,6 +222,20 @@ def test_a_second_interrupt_does_not_disturb_the_saving(
     with pytest.raises(TrainingInterrupted):
         experiment(checkpoint=tmp_path / "file")
     assert load_arrays(tmp_path / "file")[0]["step_loss"].size == 2
+
+
+def test_a_second_interrupt_does_not_disturb_the_clearing_up(
+    uninterrupted: tuple[str, dict[str, Any], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, outcome, history = uninterrupted
+    first = Experiment(schedule=schedule, interrupter=Interrupter("after the forward pass", 3))
+    clear = first.model.clear
+    monkeypatch.setattr(first.model, "clear", lambda: (signal.raise_signal(signal.SIGINT), clear()))
+    with pytest.raises(TrainingInterrupted):
+        first(checkpoint=tmp_path / "file")
+    second = Experiment(seed=9, schedule=schedule)
+    assert recorded(second(checkpoint=tmp_path / "file", resume=True)) == history
+    assert second.outcome() == outcome
 
 
 def test_the_signal_handler_is_put_back_and_respected() -> None:
