@@ -1,4 +1,4 @@
-"""The engine's promises: equal bits at any batch size, position and thread count, whatever surrounds a call."""
+"""The engine's promises: equal bits at any batch size, place and thread count, whatever surrounds a call."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ def test_layer(cell: str, feature: str, sizes: tuple[int, ...], dtype: type) -> 
     check(cell, dtype, *sizes, **FEATURES[feature])
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("feature", FEATURES)
 def test_projected_lstm(feature: str, dtype: type) -> None:
