@@ -336,7 +336,7 @@ class SimpleRNN:
         check_shape("by", weights["by"], (weights["Why"].shape[0], 1))
         return {name: np.ascontiguousarray(array) for name, array in weights.items()}
 
-    def __getstate__(self) -> dict[str, Any]:  # noqa: D105
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_last": None}  # belongs to a running step, not to a copy
 
 
