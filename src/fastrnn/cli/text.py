@@ -1,0 +1,207 @@
+"""``fastrnn text``: train a text generator, generate with it, measure it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fastrnn.cli.corpora import CORPORA, ngram_bits_per_char, read_corpus, read_texts
+from fastrnn.cli.settings import Decorator, SectionedCommand, explicit_settings, setting
+from fastrnn.cli.training import train_text
+
+__all__ = ["text"]
+
+_GENERATOR = "fastrnn.tasks.text_generation:TextGenerator"
+_FILES = click.Path(exists=True, dir_okay=False, allow_dash=True)
+_MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _network(name: str, kind: Any, text: str) -> Decorator:
+    return setting(_GENERATOR, name, kind, text, section="Network")
+
+
+def _training(name: str, kind: Any, text: str, none: str | None = None) -> Decorator:
+    return setting(_GENERATOR, name, kind, text, section="Training", none=none)
+
+
+@click.group()
+def text() -> None:
+    """Generate text character by character.
+
+    \b
+    fastrnn text train book.txt -o book.model
+    fastrnn text generate book.model --prompt "Once upon"
+    fastrnn text evaluate book.model other.txt
+    """  # noqa: D301 (click's mark for lines that are not to be joined)
+
+
+@text.command(cls=SectionedCommand)
+@click.argument("files", nargs=-1, type=_FILES, metavar="[FILE]...")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="MODEL",
+    help="File to write the model to.",
+)
+@click.option(
+    "--dataset",
+    type=click.Choice(sorted(CORPORA)),
+    help="Train on the training part of a known text instead of FILEs.",
+)
+@click.option("--resume", is_flag=True, help="Continue an interrupted training of MODEL.")
+@_network("cell", ("lstm", "gru", "rnn"), "Recurrent cell.")
+@_network("num_layers", int, "Recurrent layers on top of each other.")
+@_network("hidden_size", int, "Units of each recurrent layer.")
+@_network("embedding_size", int, "Numbers that stand for one character.")
+@_network("dropout", float, "Probability of dropping a value between layers.")
+@_network("recurrent_dropout", float, "Variational dropout on the recurrent path.")
+@_network("min_count", int, "Learn rarer characters as the unknown one.")
+@_training("epochs", int, "Passes over the text.", none="10, or as fit in --max-seconds")
+@_training("max_seconds", float, "Train for this long.", none="no limit")
+@_training("seq_len", int, "Characters that gradients reach back.")
+@_training("batch_size", int, "Places of the text read at once.")
+@_training("learning_rate", float, "The largest one.")
+@_training("schedule", ("cosine", "constant"), "Course of the learning rate.")
+@_training("optimizer", ("adam", "adamw", "rmsprop", "adagrad", "sgd"), "Update rule.")
+@_training("weight_decay", float, "Decay of the weights.")
+@_training("clip_norm", float, "Largest norm of the gradients.")
+@_training("validation_fraction", float, "Part at the end of the text that is held out.")
+@_training("patience", int, "Stop after so many epochs without progress.", none="never")
+@_training("random_state", int, "Seed: the same seed, the same weights.", none="random")
+@_training("n_threads", int, "Threads: any number, the same weights.", none="all cores")
+@_training("checkpoint_every", float, "Seconds between checkpoints.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.pass_context
+def train(
+    ctx: click.Context,
+    /,
+    files: tuple[str, ...],
+    output: Path,
+    dataset: str | None,
+    resume: bool,
+    quiet: bool,
+    **_: Any,
+) -> None:
+    """Train a text generator on FILEs.
+
+    Each FILE is one document in UTF-8; - is standard input.
+
+    Ctrl-C saves everything to MODEL.checkpoint and exits with 130. With --resume training goes on from there,
+    to the very weights of an uninterrupted training; settings need not be repeated.
+    """
+    if bool(files) == bool(dataset):
+        raise click.UsageError("give the text to train on: either FILEs or --dataset NAME")
+    texts = read_corpus(dataset, "train") if dataset else read_texts(files)
+    source = ["--dataset", dataset] if dataset else list(files)
+    train_text(texts, output, explicit_settings(ctx), resume=resume, quiet=quiet, source=source)
+
+
+@text.command()
+@click.argument("model", type=_MODEL)
+@click.option(
+    "-n",
+    "--length",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Number of characters.",
+)
+@click.option("-p", "--prompt", default="", help="Text to continue; not repeated in the output.")
+@click.option(
+    "-t",
+    "--temperature",
+    type=click.FloatRange(min=0),
+    default=0.8,
+    show_default=True,
+    help="Below 1 more predictable, above 1 wilder; 0 always takes the likeliest character.",
+)
+@click.option("--top-k", type=click.IntRange(min=1), help="Choose among the k likeliest characters only.")
+@click.option(
+    "--top-p",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    help="Choose among the likeliest characters that together have this probability.",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same text.")
+def generate(
+    model: Path,
+    length: int,
+    prompt: str,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    seed: int | None,
+) -> None:
+    """Write text in the manner of what MODEL has read.
+
+    The text appears on standard output as it is made.
+    """
+    from fastrnn.tasks import TextGenerator
+
+    generator = TextGenerator.load(model)
+    characters = generator.stream(
+        length, prompt=prompt, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+    )
+    out = sys.stdout
+    for character in characters:
+        out.write(character)
+        if character in " \n":
+            out.flush()
+    click.echo()
+
+
+@text.command()
+@click.argument("model", type=_MODEL)
+@click.argument("files", nargs=-1, type=_FILES, metavar="[FILE]...")
+@click.option(
+    "--dataset",
+    type=click.Choice(sorted(CORPORA)),
+    help="Evaluate on the test part of a known text instead of FILEs.",
+)
+@click.option(
+    "--baseline",
+    "baseline_files",
+    multiple=True,
+    type=_FILES,
+    metavar="FILE",
+    help="Compare with an n-gram model of this text, normally the model's training text "
+    "(may be repeated). With --dataset the training part is used.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(
+    model: Path,
+    files: tuple[str, ...],
+    dataset: str | None,
+    baseline_files: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Measure how well MODEL predicts FILEs.
+
+    The measure is bits per character: the length of the shortest code that the model's predictions allow.
+    Lower is better.
+    """
+    if bool(files) == bool(dataset):
+        raise click.UsageError("give the text to evaluate on: either FILEs or --dataset NAME")
+    from fastrnn.tasks import TextGenerator
+
+    generator = TextGenerator.load(model)
+    texts = read_corpus(dataset, "test") if dataset else read_texts(files)
+    facts: dict[str, Any] = {
+        "characters": sum(map(len, texts)),
+        "bits_per_char": generator.bits_per_char(texts),
+    }
+    known = read_texts(baseline_files) if baseline_files else read_corpus(dataset, "train") if dataset else []
+    if known:
+        facts["ngram_bits_per_char"], facts["ngram_context"] = ngram_bits_per_char(known, texts)
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"{facts['characters']:,} characters")
+    click.echo(f"{facts['bits_per_char']:7.4f} bits per character, {model}")
+    if known:
+        click.echo(f"{facts['ngram_bits_per_char']:7.4f} bits per character, n-gram model (Witten-Bell)")

@@ -1,0 +1,26 @@
+"""Tasks: estimators in scikit-learn's manner, built from public layers (extra ``tasks``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastrnn.tasks.text_generation import TextGenerator
+
+__all__ = ["TextGenerator"]
+
+_MODULES = {"TextGenerator": "fastrnn.tasks.text_generation"}
+
+
+def __getattr__(name: str) -> Any:
+    # scikit-learn takes a second to import and is not there without the extra: only for those who ask.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fastrnn.errors import require
+
+    require("sklearn", "tasks")
+    return getattr(require(_MODULES[name], "tasks"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
