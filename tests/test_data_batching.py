@@ -120,6 +120,12 @@ def test_equal_lengths_need_no_lengths() -> None:
     assert batch.x.dtype == np.float32
 
 
+def test_equal_lengths_of_step_targets_need_no_weight() -> None:
+    (batch,) = SequenceBatches(np.zeros((4, 5, 2)), [np.full(5, 0.5)] * 4)
+    assert batch.weight is None
+    assert batch.y.shape == (5, 4)
+
+
 def test_sequence_batches_refuse_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="targets must be as many as sequences, 2; got 3"):
         SequenceBatches([[1], [2]], np.zeros(3))

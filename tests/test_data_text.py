@@ -44,6 +44,7 @@ def test_a_vocabulary_comes_back_from_its_characters_and_from_pickle() -> None:
     vocabulary = Vocabulary("añ𝄞\n")
     assert Vocabulary(vocabulary.characters) == vocabulary
     assert pickle.loads(pickle.dumps(vocabulary)) == vocabulary
+    assert repr(Vocabulary("ab")) == "Vocabulary('ab')"
     assert len(vocabulary) == 5
     assert "𝄞" in vocabulary
     assert "an" not in vocabulary

@@ -338,6 +338,25 @@ def test_progress_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str])
     assert "val_loss" in second
 
 
+def test_long_epochs_show_steps(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastrnn._progress._LINE_SECONDS", 0.0)
+    model = make_linear()
+    fit(model, linear_problem(), mse, SGD(model.parameters()), epochs=1, progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[1] for line in lines[:4]] == [f"step {i}/4" for i in (1, 2, 3, 4)]
+    assert len(lines) == 5
+
+
+def test_an_epoch_without_targets_has_no_loss() -> None:
+    model = make_model()
+    (x, y), *_ = tiny_windows()
+    before = weights_of(model)
+    optimizer = SGD(model.parameters(), lr=1.0)
+    history = fit(model, [(x, np.full_like(y, -100))], cross_entropy, optimizer, epochs=1)
+    assert math.isnan(history["loss"][0])
+    assert weights_of(model) == before
+
+
 def test_progress_on_a_terminal_is_a_bar(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,7 +150,7 @@ class Loop:
     def _end_of_epoch(self, clock: float) -> bool:
         """Validate and record; True if a callback wants to stop."""
         state, history = self.state, self.state.history
-        row = {"loss": state.loss_sum / max(state.target_count, 1e-300)}
+        row = {"loss": state.loss_sum / state.target_count if state.target_count else math.nan}
         if self.validation is not None:
             row["val_loss"] = self._validate()
         with self._shield:

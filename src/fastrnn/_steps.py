@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastrnn._types import Array
+from fastrnn.data.batching import IGNORED_TARGET
 
 __all__ = ["Sample", "call_model", "evaluate_batches", "iterate", "unpack"]
-
-IGNORED_TARGET = -100
-"""Integer targets that do not count, as in the losses (their ``ignore_index``)."""
 
 
 class Sample(NamedTuple):

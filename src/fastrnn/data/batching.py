@@ -14,7 +14,7 @@ from fastrnn._types import Array
 __all__ = ["Batch", "SequenceBatches", "batch_indices", "pad_sequences", "unpad_sequences"]
 
 IGNORED_TARGET = -100
-"""Integer target that no loss counts: the padding of target sequences."""
+"""Integer target that the losses do not count (their ``ignore_index``): the padding of target sequences."""
 
 
 class Batch(NamedTuple):
