@@ -136,7 +136,9 @@ static int64_t draw(const frnn_token_stream *s, const frnn_kernels *kernels, con
         if (sum > mark)
             return c[i].index;
     }
-    return c[n - 1].index; /* u so near 1 that rounding ate the last token's share */
+    while (n > 1 && c[n - 1].p == 0) /* u so near 1 that rounding ate the last share */
+        n--;
+    return c[n - 1].index;
 }
 
 void frnn_token_sample(const frnn_token_stream *s, const frnn_sampling *sampling, int64_t n, const double *uniforms,

@@ -1,0 +1,1064 @@
+# cython: language_level=3, auto_pickle=False, boundscheck=False, wraparound=True, cdivision=True
+"""The compiled engine: the backend protocol of docs/protocols.md over csrc/fastrnn.h.
+
+Checks dtype, shape, contiguity and range of whatever would otherwise touch foreign memory, takes pointers, and makes one
+call without the GIL. Nothing is computed here.
+"""
+
+import os
+
+import numpy as np
+
+cimport numpy as cnp
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.math cimport sqrt
+from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+cnp.import_array()
+
+cdef extern from "fastrnn.h" nogil:
+    enum: FRNN_ALIGNMENT
+    enum: FRNN_OK
+    enum: FRNN_ISA_UNSUPPORTED
+    ctypedef enum frnn_optimizer:
+        FRNN_SGD, FRNN_RMSPROP, FRNN_ADAGRAD, FRNN_ADAM
+
+    int frnn_isa_count()
+    const char *frnn_isa_name(int)
+    int frnn_isa_supported(int)
+    int frnn_isa_current()
+    int frnn_start(const char *)
+    int frnn_set_num_threads(int)
+    int frnn_get_num_threads()
+
+    ctypedef struct frnn_layer:
+        int32_t cell, dtype, isa
+        int64_t input_size, hidden_size, proj_size
+
+    ctypedef struct frnn_weights:
+        void *weight_ih
+        void *weight_hh
+        void *bias_ih
+        void *bias_hh
+        void *weight_hr
+
+    size_t frnn_packed_size(const frnn_layer *, int)
+    void frnn_pack(const frnn_layer *, const frnn_weights *, int, void *)
+
+    ctypedef struct frnn_sequence:
+        frnn_layer layer
+        const void *packed
+        int64_t T, N
+        int reverse, training, threads
+        const void *x
+        int64_t x_t_stride, x_n_stride
+        const int64_t *tokens
+        const void *input_table
+        const void *h0
+        const void *c0
+        const int64_t *lengths
+        const uint8_t *resets
+        const void *input_mask
+        const void *hidden_mask
+        const void *zoneout_h
+        const void *zoneout_c
+        int64_t zoneout_h_t_stride, zoneout_h_n_stride, zoneout_c_t_stride, zoneout_c_n_stride
+        void *y
+        int64_t y_t_stride, y_n_stride
+        void *hn
+        void *cn
+        void *saved
+        void *scratch
+
+    int frnn_sequence_threads(const frnn_sequence *)
+    size_t frnn_saved_size(const frnn_sequence *)
+    size_t frnn_forward_scratch(const frnn_sequence *)
+    void frnn_forward(const frnn_sequence *)
+
+    ctypedef struct frnn_sequence_gradient:
+        const frnn_sequence *sequence
+        const void *dy
+        int64_t dy_t_stride, dy_n_stride
+        const void *dhn
+        const void *dcn
+        void *dx
+        int64_t dx_t_stride, dx_n_stride
+        void *dh0
+        void *dc0
+        frnn_weights dweights
+        void *scratch
+
+    size_t frnn_backward_scratch(const frnn_sequence_gradient *)
+    void frnn_backward(const frnn_sequence_gradient *)
+
+    ctypedef struct frnn_linear:
+        int32_t dtype, isa
+        int64_t in_features, out_features
+
+    size_t frnn_linear_packed_size(const frnn_linear *, int)
+    void frnn_linear_pack(const frnn_linear *, const void *, const void *, int, void *)
+    int frnn_linear_threads(const frnn_linear *, int64_t)
+    size_t frnn_linear_scratch(const frnn_linear *, int64_t, int)
+    void frnn_linear_forward(const frnn_linear *, const void *, int64_t, const void *, void *, int, void *)
+    void frnn_linear_backward(const frnn_linear *, const void *, int64_t, const void *, const void *, void *, void *,
+                              void *, int, void *)
+
+    void frnn_embedding_forward(int, int64_t, int64_t, const int64_t *, const void *, void *)
+    void frnn_embedding_backward(int, int64_t, int64_t, const int64_t *, const void *, void *)
+
+    ctypedef struct frnn_cross_entropy_args:
+        int32_t dtype
+        int64_t M, C
+        const void *logits
+        const int64_t *targets
+        const void *class_weight
+        int64_t ignore_index
+        double label_smoothing
+        void *dlogits
+        double *row_loss
+        double *row_weight
+
+    void frnn_cross_entropy(const frnn_cross_entropy_args *, double *, double *)
+    double frnn_sum_of_squares(int, int64_t, const void *)
+    void frnn_scale(int, int64_t, double, void *)
+
+    ctypedef struct frnn_optimizer_args:
+        int64_t n
+        void *param
+        const void *grad
+        void *state1
+        void *state2
+        void *state3
+        double lr, weight_decay, eps, momentum, dampening, alpha, beta1, beta2, bias1, bias2_sqrt
+        int nesterov, first, decoupled
+
+    void frnn_optimizer_step(frnn_optimizer, int, const frnn_optimizer_args *)
+
+    ctypedef struct frnn_token_stream:
+        int64_t layers
+        const frnn_sequence *sequences
+        int64_t *token
+        frnn_linear out
+        const void *out_packed
+        const void *h
+        void *logits
+        void *linear_scratch
+
+    ctypedef struct frnn_sampling:
+        double temperature
+        int64_t top_k
+        double top_p
+
+    size_t frnn_input_table_size(const frnn_layer *, int64_t)
+    size_t frnn_input_table_scratch(const frnn_layer *, int64_t)
+    void frnn_input_table(const frnn_layer *, const void *, int64_t, const void *, void *, void *)
+    void frnn_token_logits(const frnn_token_stream *)
+    void frnn_token_feed(const frnn_token_stream *, int64_t, const int64_t *)
+    size_t frnn_sample_scratch(int64_t)
+    void frnn_token_sample(const frnn_token_stream *, const frnn_sampling *, int64_t, const double *, int64_t *, void *)
+
+
+# ---- machine ----
+
+def available_isas() -> tuple:
+    """Names of the ISAs of this build that the machine runs, best first."""
+    return tuple(frnn_isa_name(i).decode() for i in range(frnn_isa_count()) if frnn_isa_supported(i))
+
+
+def current_isa() -> str:
+    """Name of the ISA in use."""
+    return frnn_isa_name(frnn_isa_current()).decode()
+
+
+cdef _start(str name, str what):
+    cdef bytes encoded = name.encode()
+    cdef int status = frnn_start(encoded)
+    if status == FRNN_ISA_UNSUPPORTED:
+        raise ValueError(f"{what} {name!r} cannot run on this machine; accepted: {', '.join(available_isas())}")
+    if status != FRNN_OK:
+        raise ValueError(f"{what} {name!r} is unknown; accepted: {', '.join(available_isas())}")
+
+
+def set_isa(name: str) -> None:
+    """Compute with this ISA from now on."""
+    _start(name, "ISA")
+
+
+def get_num_threads() -> int:
+    """Most threads a call may use."""
+    return frnn_get_num_threads()
+
+
+cdef _set_num_threads(object n, str what):
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"{what} must be an integer, got {n!r}")
+    if not 1 <= n <= 256 or frnn_set_num_threads(n) != FRNN_OK:
+        raise ValueError(f"{what} must be in 1..256, got {n}")
+
+
+def set_num_threads(n: int) -> None:
+    """Most threads a call may use from now on."""
+    _set_num_threads(n, "n")
+
+
+cdef _configure():
+    _start(os.environ.get("FASTRNN_ISA", ""), "environment variable FASTRNN_ISA =")
+    threads = os.environ.get("FASTRNN_NUM_THREADS", "")
+    if threads:
+        if not threads.isascii() or not threads.isdigit():
+            raise ValueError(f"environment variable FASTRNN_NUM_THREADS must be an integer in 1..256, got {threads!r}")
+        _set_num_threads(int(threads), "environment variable FASTRNN_NUM_THREADS")
+
+
+_configure()
+
+
+# ---- memory: aligned blocks that outlive a call only in a small cache, so that a training step does not fault in the
+# same pages again and again ----
+
+cdef enum:
+    CACHE_BLOCKS = 16
+cdef size_t _cache_limit = <size_t>256 << 20
+cdef list _cache = []
+cdef size_t _cached = 0
+
+
+cdef class _Block:
+    """Raw memory, freed or kept for reuse when the last reference goes."""
+
+    cdef void *base
+    cdef size_t size
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.base)
+
+
+cdef class Buffer:
+    """Aligned memory of at least the size asked for."""
+
+    cdef _Block block
+    cdef void *data
+
+    def __dealloc__(self):
+        global _cached
+        cdef _Block block = self.block
+        if block is not None and block.size <= _cache_limit:
+            _cache.append(block)
+            _cached += block.size
+            while _cached > _cache_limit or len(_cache) > CACHE_BLOCKS:
+                _cached -= (<_Block>_cache.pop(0)).size
+
+
+cdef Buffer _allocate(size_t size):
+    global _cached
+    cdef Buffer buffer = Buffer.__new__(Buffer)
+    cdef _Block block
+    cdef Py_ssize_t i
+    size = size + FRNN_ALIGNMENT
+    for i in range(len(_cache) - 1, -1, -1):
+        block = <_Block>_cache[i]
+        if size <= block.size <= 2 * size + 4096:
+            del _cache[i]
+            _cached -= block.size
+            break
+    else:
+        block = _Block.__new__(_Block)
+        block.base = PyMem_RawMalloc(size)
+        if block.base == NULL:
+            raise MemoryError(f"fastrnn could not allocate {size} bytes")
+        block.size = size
+    buffer.block = block
+    buffer.data = <void *>((<uintptr_t>block.base + FRNN_ALIGNMENT - 1) & ~<uintptr_t>(FRNN_ALIGNMENT - 1))
+    return buffer
+
+
+# ---- arguments ----
+
+cdef tuple CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before")
+cdef tuple GATES = (1, 1, 4, 3, 3)
+cdef int LSTM = 2
+cdef object FLOAT32 = np.dtype(np.float32)
+cdef object FLOAT64 = np.dtype(np.float64)
+cdef object INT64 = np.dtype(np.int64)
+cdef object UINT8 = np.dtype(np.uint8)
+
+
+cdef int _dtype_id(str name, cnp.ndarray array) except -1:
+    if array.dtype == FLOAT32:
+        return 0
+    if array.dtype == FLOAT64:
+        return 1
+    raise TypeError(f"{name} must be float32 or float64, got {array.dtype}; the reference backend takes any float dtype")
+
+
+cdef object _dtype(int dtype_id):
+    return FLOAT64 if dtype_id else FLOAT32
+
+
+cdef cnp.ndarray _checked(str name, object value, object dtype, tuple shape):
+    """The array if it is one of this dtype and shape (None in a shape: any size)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(value).__name__}")
+    cdef cnp.ndarray array = <cnp.ndarray>value
+    cdef Py_ssize_t i
+    cdef bint fits = array.ndim == len(shape)
+    if array.dtype != dtype:
+        raise TypeError(f"{name} must have dtype {dtype}, got {array.dtype}")
+    if fits:
+        for i in range(len(shape)):
+            fits = fits and (shape[i] is None or array.shape[i] == <object>shape[i])
+    if not fits:
+        raise ValueError(f"{name} must have shape {shape}, got {tuple(value.shape)}")
+    return array
+
+
+cdef cnp.ndarray _contiguous(str name, object value, object dtype, tuple shape):
+    return cnp.PyArray_GETCONTIGUOUS(_checked(name, value, dtype, shape))
+
+
+cdef cnp.ndarray _writable(str name, object value, object dtype, tuple shape):
+    cdef cnp.ndarray array = _checked(name, value, dtype, shape)
+    if not (cnp.PyArray_IS_C_CONTIGUOUS(array) and cnp.PyArray_ISWRITEABLE(array) and cnp.PyArray_ISALIGNED(array)):
+        raise ValueError(f"{name} must be a writable C-contiguous array: it is changed in place")
+    return array
+
+
+cdef bint _rows_contiguous(cnp.ndarray array):
+    """Whether rows along the last axis are contiguous and other strides whole elements."""
+    cdef int axis
+    cdef int last = array.ndim - 1
+    if not cnp.PyArray_ISALIGNED(array) or not cnp.PyArray_ISNOTSWAPPED(array):
+        return False
+    if array.shape[last] > 1 and array.strides[last] != cnp.PyArray_ITEMSIZE(array):
+        return False
+    for axis in range(last):
+        if array.strides[axis] % cnp.PyArray_ITEMSIZE(array) != 0:
+            return False
+    return True
+
+
+cdef cnp.ndarray _strided(str name, object value, object dtype, tuple shape):
+    cdef cnp.ndarray array = _checked(name, value, dtype, shape)
+    return array if _rows_contiguous(array) else np.array(array, order="C")
+
+
+cdef int64_t _stride(cnp.ndarray array, int axis):
+    return array.strides[axis] // cnp.PyArray_ITEMSIZE(array)
+
+
+cdef const void *_pointer(list keep, str name, object value, object dtype, tuple shape) except? NULL:
+    """Pointer to an optional contiguous input, kept alive in `keep`."""
+    if value is None:
+        return NULL
+    cdef cnp.ndarray array = _contiguous(name, value, dtype, shape)
+    keep.append(array)
+    return cnp.PyArray_DATA(array)
+
+
+cdef cnp.ndarray _ids(str name, object value, tuple shape, int64_t low, int64_t high, object also):
+    """int64 array with every entry in low..high, or equal to `also`."""
+    cdef cnp.ndarray array = _contiguous(name, value, INT64, shape)
+    cdef int64_t *p = <int64_t *>cnp.PyArray_DATA(array)
+    cdef int64_t i, exception = low if also is None else also
+    for i in range(cnp.PyArray_SIZE(array)):
+        if (p[i] < low or p[i] > high) and p[i] != exception:
+            raise IndexError(f"{name} must be in {low}..{high}, got {p[i]}")
+    return array
+
+
+# ---- weights ----
+
+cdef _fill_weights(frnn_weights *w, object weights, object dtype, int64_t rows, int64_t I, int64_t H, int64_t P,
+                   bint projects, bint writable, str prefix, list keep):
+    cdef cnp.ndarray array
+    shapes = ((rows, I), (rows, P), (rows,), (rows,), (P, H))
+    cdef void *pointers[5]
+    for i in range(5):
+        value, name = weights[i], prefix + ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")[i]
+        pointers[i] = NULL
+        if value is None:
+            if i < 2 or (i == 4 and projects):
+                raise TypeError(f"{name} must be an array, got None")
+            continue
+        if i == 4 and not projects:
+            raise ValueError(f"{name} must be None: the layer has no projection")
+        array = (_writable if writable else _contiguous)(name, value, dtype, shapes[i])
+        keep.append(array)
+        pointers[i] = cnp.PyArray_DATA(array)
+    w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh, w.weight_hr = \
+        pointers[0], pointers[1], pointers[2], pointers[3], pointers[4]
+
+
+cdef class Packed:
+    """An immutable snapshot of one recurrent layer direction's weights, in the engine's layout."""
+
+    cdef frnn_layer layer
+    cdef readonly bint training
+    cdef Buffer memory
+
+    @property
+    def cell(self):
+        return CELLS[self.layer.cell]
+
+    @property
+    def input_size(self):
+        return self.layer.input_size
+
+    @property
+    def hidden_size(self):
+        return self.layer.hidden_size
+
+    @property
+    def proj_size(self):
+        return self.layer.proj_size
+
+    @property
+    def dtype(self):
+        return _dtype(self.layer.dtype)
+
+    @property
+    def nbytes(self):
+        """Size of the snapshot in bytes."""
+        return frnn_packed_size(&self.layer, self.training)
+
+    cdef int64_t output_size(self):
+        return self.layer.proj_size if self.layer.proj_size else self.layer.hidden_size
+
+    cdef bint has_c(self):
+        return self.layer.cell == LSTM
+
+
+def pack_weights(str cell, weights, bint training=False) -> Packed:
+    """Snapshot the weights (a CellWeights) of one direction of one layer."""
+    if cell not in CELLS:
+        raise ValueError(f"cell must be one of {CELLS}, got {cell!r}")
+    cdef Packed packed = Packed.__new__(Packed)
+    cdef frnn_weights w
+    cdef list keep = []
+    cdef int32_t cell_id = CELLS.index(cell)
+    cdef cnp.ndarray weight_ih = _dims("weight_ih", weights[0], 2)
+    cdef int64_t gates = GATES[cell_id], rows = weight_ih.shape[0], I = weight_ih.shape[1]
+    cdef int64_t H = rows // gates, P = H
+    cdef bint projects = weights[4] is not None
+    if rows == 0 or rows % gates or I == 0:
+        raise ValueError(f"weight_ih must have shape ({gates} * H, I) with H, I >= 1, got ({rows}, {I})")
+    if projects:
+        if cell_id != LSTM:
+            raise ValueError(f"weight_hr must be None for cell {cell!r}: only an LSTM has a projection")
+        P = _dims("weight_hr", weights[4], 2).shape[0]
+        if not 0 < P <= H:
+            raise ValueError(f"weight_hr must have shape (P, H) with 1 <= P <= H = {H}, got P = {P}")
+    packed.layer = frnn_layer(cell_id, _dtype_id("weight_ih", weight_ih), frnn_isa_current(), I, H, P if projects else 0)
+    packed.training = training
+    _fill_weights(&w, weights, _dtype(packed.layer.dtype), rows, I, H, P, projects, False, "", keep)
+    packed.memory = _allocate(frnn_packed_size(&packed.layer, training))
+    with nogil:
+        frnn_pack(&packed.layer, &w, training, packed.memory.data)
+    return packed
+
+
+cdef cnp.ndarray _dims(str name, object value, int ndim):
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(value).__name__}")
+    if value.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimensions, got shape {value.shape}")
+    return <cnp.ndarray>value
+
+
+# ---- recurrent layers over sequences ----
+
+cdef class Saved:
+    """What one forward pass in training leaves for its backward."""
+
+    cdef frnn_sequence q
+    cdef Packed packed
+    cdef Buffer memory
+    cdef list keep
+
+
+cdef cnp.ndarray _coefficients(str name, object value, object dtype, int64_t T, int64_t N, int64_t size):
+    """Zoneout coefficients as [T, N, size] with contiguous rows; broadcast axes have stride 0."""
+    array = np.asarray(value, dtype)
+    try:
+        if array.ndim == 0 or array.shape[-1] != size or not _rows_contiguous(array):
+            array = np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:-1], size)))
+        return np.broadcast_to(array, (T, N, size))
+    except ValueError:
+        raise ValueError(f"{name} must broadcast to shape {(T, N, size)}, got {np.shape(value)}") from None
+
+
+def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, resets=None, bint reverse=False,
+                input_mask=None, hidden_mask=None, zoneout_h=None, zoneout_c=None, out=None, bint training=False):
+    """One direction of one layer over a whole sequence; see docs/protocols.md."""
+    cdef frnn_sequence q
+    cdef list keep = []
+    cdef object dtype = _dtype(packed.layer.dtype)
+    cdef int type_number = cnp.NPY_FLOAT64 if packed.layer.dtype else cnp.NPY_FLOAT32
+    cdef int64_t I = packed.layer.input_size, H = packed.layer.hidden_size, P = packed.output_size()
+    cdef bint has_c = packed.has_c()
+    cdef cnp.ndarray x_array = _strided("x", x, dtype, (None, None, I))
+    cdef int64_t T = x_array.shape[0], N = x_array.shape[1]
+    cdef cnp.ndarray y, hn, cn = None, coefficients
+    cdef cnp.npy_intp shape[3]
+    cdef Buffer scratch, saved_memory
+    cdef Saved saved = None
+    if training and not packed.training:
+        raise ValueError("packed must have been packed with training=True for a training forward")
+    memset(&q, 0, sizeof(q))
+    q.layer = packed.layer
+    q.packed = packed.memory.data
+    q.T, q.N, q.reverse, q.training = T, N, reverse, training
+    shape[0], shape[1], shape[2] = T, N, P
+    if out is None:
+        y = cnp.PyArray_EMPTY(3, shape, type_number, 0)
+    else:
+        y = _checked("out", out, dtype, (T, N, P))
+        if not _rows_contiguous(y) or not cnp.PyArray_ISWRITEABLE(y):
+            raise ValueError("out must be writable with a contiguous last axis")
+        if np.may_share_memory(y, x_array):
+            x_array = np.array(x_array, order="C")
+    hn = cnp.PyArray_EMPTY(2, shape + 1, type_number, 0)
+    if has_c:
+        shape[2] = H
+        cn = cnp.PyArray_EMPTY(2, shape + 1, type_number, 0)
+        q.cn = cnp.PyArray_DATA(cn)
+    elif c0 is not None:
+        raise ValueError(f"c0 must be None for cell {packed.cell!r}")
+    q.x, q.x_t_stride, q.x_n_stride = cnp.PyArray_DATA(x_array), _stride(x_array, 0), _stride(x_array, 1)
+    q.y, q.y_t_stride, q.y_n_stride = cnp.PyArray_DATA(y), _stride(y, 0), _stride(y, 1)
+    q.hn = cnp.PyArray_DATA(hn)
+    q.h0 = _pointer(keep, "h0", h0, dtype, (N, P))
+    q.c0 = _pointer(keep, "c0", c0, dtype, (N, H))
+    if lengths is not None:
+        keep.append(_ids("lengths", lengths, (N,), 0, T, None))
+        q.lengths = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>keep[-1])
+    if resets is not None:
+        q.resets = <const uint8_t *>_pointer(keep, "resets", np.asarray(resets, bool).view(UINT8), UINT8, (T, N))
+    q.input_mask = _pointer(keep, "input_mask", input_mask, dtype, (N, I))
+    q.hidden_mask = _pointer(keep, "hidden_mask", hidden_mask, dtype, (N, P))
+    if zoneout_h is not None:
+        coefficients = _coefficients("zoneout_h", zoneout_h, dtype, T, N, P)
+        keep.append(coefficients)
+        q.zoneout_h = cnp.PyArray_DATA(coefficients)
+        q.zoneout_h_t_stride, q.zoneout_h_n_stride = _stride(coefficients, 0), _stride(coefficients, 1)
+    if zoneout_c is not None:
+        if not has_c:
+            raise ValueError(f"zoneout_c must be None for cell {packed.cell!r}")
+        coefficients = _coefficients("zoneout_c", zoneout_c, dtype, T, N, H)
+        keep.append(coefficients)
+        q.zoneout_c = cnp.PyArray_DATA(coefficients)
+        q.zoneout_c_t_stride, q.zoneout_c_n_stride = _stride(coefficients, 0), _stride(coefficients, 1)
+    q.threads = frnn_sequence_threads(&q)
+    if training:
+        saved_memory = _allocate(frnn_saved_size(&q))
+        q.saved = saved_memory.data
+    scratch = _allocate(frnn_forward_scratch(&q))
+    q.scratch = scratch.data
+    with nogil:
+        frnn_forward(&q)
+    if training:
+        keep.append(x_array)
+        keep.append(y)
+        saved = Saved.__new__(Saved)
+        saved.q, saved.packed, saved.memory, saved.keep = q, packed, saved_memory, keep
+    return y, hn, cn, saved
+
+
+def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bint need_dx=True):
+    """BPTT through one forward; adds to grads, uses `saved` up; see docs/protocols.md."""
+    cdef frnn_sequence_gradient g
+    cdef frnn_sequence q = saved.q
+    cdef Packed packed = saved.packed
+    cdef Buffer memory = saved.memory, scratch
+    cdef list keep = []
+    if memory is None:
+        raise RuntimeError("saved was used by a backward before: run forward again in training mode")
+    cdef object dtype = _dtype(q.layer.dtype)
+    cdef int type_number = cnp.NPY_FLOAT64 if q.layer.dtype else cnp.NPY_FLOAT32
+    cdef int64_t T = q.T, N = q.N, I = q.layer.input_size, H = q.layer.hidden_size, P = packed.output_size()
+    cdef cnp.ndarray dx = None, dh0, dc0 = None, dy_array
+    cdef cnp.npy_intp shape[3]
+    memset(&g, 0, sizeof(g))
+    if dy is not None:
+        dy_array = _strided("dy", dy, dtype, (T, N, P))
+        keep.append(dy_array)
+        g.dy, g.dy_t_stride, g.dy_n_stride = cnp.PyArray_DATA(dy_array), _stride(dy_array, 0), _stride(dy_array, 1)
+    g.dhn = _pointer(keep, "dhn", dhn, dtype, (N, P))
+    if not packed.has_c() and dcn is not None:
+        raise ValueError(f"dcn must be None for cell {packed.cell!r}")
+    g.dcn = _pointer(keep, "dcn", dcn, dtype, (N, H))
+    _fill_weights(&g.dweights, grads, dtype, GATES[q.layer.cell] * H, I, H, P, q.layer.proj_size != 0, True, "grads.",
+                  keep)
+    shape[0], shape[1], shape[2] = T, N, I
+    if need_dx:
+        dx = cnp.PyArray_EMPTY(3, shape, type_number, 0)
+        g.dx, g.dx_t_stride, g.dx_n_stride = cnp.PyArray_DATA(dx), N * I, I
+    shape[2] = P
+    dh0 = cnp.PyArray_EMPTY(2, shape + 1, type_number, 0)
+    g.dh0 = cnp.PyArray_DATA(dh0)
+    if packed.has_c():
+        shape[2] = H
+        dc0 = cnp.PyArray_EMPTY(2, shape + 1, type_number, 0)
+        g.dc0 = cnp.PyArray_DATA(dc0)
+    g.sequence = &q
+    scratch = _allocate(frnn_backward_scratch(&g))
+    g.scratch = scratch.data
+    saved.memory = None
+    with nogil:
+        frnn_backward(&g)
+    saved.keep = None
+    return dx, dh0, dc0
+
+
+# ---- linear ----
+
+cdef class PackedLinear:
+    """An immutable snapshot of a linear layer's weights, in the engine's layout."""
+
+    cdef frnn_linear linear
+    cdef readonly bint training
+    cdef Buffer memory
+
+    @property
+    def in_features(self):
+        return self.linear.in_features
+
+    @property
+    def out_features(self):
+        return self.linear.out_features
+
+    @property
+    def dtype(self):
+        return _dtype(self.linear.dtype)
+
+
+def pack_linear(weight, bias=None, bint training=False) -> PackedLinear:
+    """Snapshot weight [O, K] and bias [O] or None."""
+    cdef PackedLinear packed = PackedLinear.__new__(PackedLinear)
+    cdef cnp.ndarray array = cnp.PyArray_GETCONTIGUOUS(_dims("weight", weight, 2))
+    cdef list keep = []
+    packed.linear = frnn_linear(_dtype_id("weight", array), frnn_isa_current(), array.shape[1], array.shape[0])
+    packed.training = training
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        raise ValueError(f"weight must have shape (O, K) with O, K >= 1, got {weight.shape}")
+    cdef const void *b = _pointer(keep, "bias", bias, array.dtype, (array.shape[0],))
+    packed.memory = _allocate(frnn_linear_packed_size(&packed.linear, training))
+    with nogil:
+        frnn_linear_pack(&packed.linear, cnp.PyArray_DATA(array), b, training, packed.memory.data)
+    return packed
+
+
+def linear_forward(PackedLinear packed not None, x):
+    """x [M, K] -> y [M, O]."""
+    cdef object dtype = _dtype(packed.linear.dtype)
+    cdef cnp.ndarray x_array = _contiguous("x", x, dtype, (None, packed.linear.in_features))
+    cdef int64_t M = x_array.shape[0]
+    cdef cnp.ndarray y = np.empty((M, packed.linear.out_features), dtype)
+    cdef int threads = frnn_linear_threads(&packed.linear, M)
+    cdef Buffer scratch = _allocate(frnn_linear_scratch(&packed.linear, M, threads))
+    with nogil:
+        frnn_linear_forward(&packed.linear, packed.memory.data, M, cnp.PyArray_DATA(x_array), cnp.PyArray_DATA(y),
+                            threads, scratch.data)
+    return y
+
+
+def linear_backward(PackedLinear packed not None, x, dy, dweight, dbias=None, bint need_dx=True):
+    """dy [M, O] -> dx [M, K]; adds to dweight [O, K] and dbias [O]."""
+    cdef object dtype = _dtype(packed.linear.dtype)
+    cdef int64_t K = packed.linear.in_features, O = packed.linear.out_features
+    cdef cnp.ndarray x_array = _contiguous("x", x, dtype, (None, K))
+    cdef int64_t M = x_array.shape[0]
+    cdef cnp.ndarray dy_array = _contiguous("dy", dy, dtype, (M, O))
+    cdef cnp.ndarray dweight_array = _writable("dweight", dweight, dtype, (O, K))
+    cdef cnp.ndarray dx = None, dbias_array
+    cdef void *dx_data = NULL
+    cdef void *dbias_data = NULL
+    cdef int threads = frnn_linear_threads(&packed.linear, M)
+    if need_dx and not packed.training:
+        raise ValueError("packed must have been packed with training=True for dx")
+    if need_dx:
+        dx = np.empty((M, K), dtype)
+        dx_data = cnp.PyArray_DATA(dx)
+    if dbias is not None:
+        dbias_array = _writable("dbias", dbias, dtype, (O,))
+        dbias_data = cnp.PyArray_DATA(dbias_array)
+    cdef Buffer scratch = _allocate(frnn_linear_scratch(&packed.linear, M, threads))
+    with nogil:
+        frnn_linear_backward(&packed.linear, packed.memory.data, M, cnp.PyArray_DATA(x_array),
+                             cnp.PyArray_DATA(dy_array), dx_data, cnp.PyArray_DATA(dweight_array), dbias_data, threads,
+                             scratch.data)
+    return dx
+
+
+# ---- embedding, cross-entropy ----
+
+def embedding_forward(weight, ids):
+    """weight [V, E], ids int64 [...] -> [..., E]."""
+    cdef cnp.ndarray table = cnp.PyArray_GETCONTIGUOUS(_dims("weight", weight, 2))
+    cdef int dtype_id = _dtype_id("weight", table)
+    if not isinstance(ids, np.ndarray):
+        raise TypeError(f"ids must be a NumPy array, got {type(ids).__name__}")
+    cdef cnp.ndarray index = _ids("ids", ids, ids.shape, 0, table.shape[0] - 1, None)
+    cdef cnp.ndarray y = np.empty((*ids.shape, table.shape[1]), table.dtype)
+    cdef int64_t n = cnp.PyArray_SIZE(index), width = table.shape[1]
+    with nogil:
+        frnn_embedding_forward(dtype_id, n, width, <const int64_t *>cnp.PyArray_DATA(index), cnp.PyArray_DATA(table),
+                               cnp.PyArray_DATA(y))
+    return y
+
+
+def embedding_backward(dy, ids, dweight):
+    """Add dy [..., E] to the rows ids of dweight [V, E]; negative ids are skipped."""
+    if not isinstance(ids, np.ndarray):
+        raise TypeError(f"ids must be a NumPy array, got {type(ids).__name__}")
+    cdef cnp.ndarray grad = _dims("dweight", dweight, 2)
+    cdef int dtype_id = _dtype_id("dweight", grad)
+    grad = _writable("dweight", dweight, grad.dtype, (None, None))
+    cdef int64_t width = grad.shape[1]
+    cdef cnp.ndarray index = _ids("ids", ids, ids.shape, -(<int64_t>1 << 62), grad.shape[0] - 1, None)
+    cdef cnp.ndarray dy_array = _contiguous("dy", dy, grad.dtype, (*ids.shape, width))
+    cdef int64_t n = cnp.PyArray_SIZE(index)
+    with nogil:
+        frnn_embedding_backward(dtype_id, n, width, <const int64_t *>cnp.PyArray_DATA(index),
+                                cnp.PyArray_DATA(dy_array), cnp.PyArray_DATA(grad))
+
+
+def cross_entropy(logits, targets, class_weight=None, int64_t ignore_index=-100, double label_smoothing=0.0):
+    """logits [M, C], targets int64 [M] -> (loss sum, weight sum, gradient of the loss sum [M, C])."""
+    cdef frnn_cross_entropy_args q
+    cdef list keep = []
+    cdef cnp.ndarray array = cnp.PyArray_GETCONTIGUOUS(_dims("logits", logits, 2))
+    cdef int64_t M = array.shape[0], C = array.shape[1]
+    cdef double loss_sum = 0, weight_sum = 0
+    if C == 0:
+        raise ValueError(f"logits must have at least one class, got shape {logits.shape}")
+    cdef cnp.ndarray target = _ids("targets", targets, (M,), 0, C - 1, ignore_index)
+    cdef cnp.ndarray dlogits = np.empty((M, C), array.dtype)
+    cdef Buffer rows = _allocate(2 * sizeof(double) * M)
+    memset(&q, 0, sizeof(q))
+    q.dtype, q.M, q.C = _dtype_id("logits", array), M, C
+    q.logits, q.targets = cnp.PyArray_DATA(array), <const int64_t *>cnp.PyArray_DATA(target)
+    q.class_weight = _pointer(keep, "class_weight", class_weight, array.dtype, (C,))
+    q.ignore_index, q.label_smoothing = ignore_index, label_smoothing
+    q.dlogits = cnp.PyArray_DATA(dlogits)
+    q.row_loss = <double *>rows.data
+    q.row_weight = q.row_loss + M
+    with nogil:
+        frnn_cross_entropy(&q, &loss_sum, &weight_sum)
+    return loss_sum, weight_sum, dlogits
+
+
+# ---- gradients and optimizers ----
+
+def global_norm(arrays) -> float:
+    """Euclidean norm of all the arrays together."""
+    cdef cnp.ndarray array
+    cdef double total = 0
+    for value in arrays:
+        array = cnp.PyArray_GETCONTIGUOUS(value)
+        total += frnn_sum_of_squares(_dtype_id("arrays", array), cnp.PyArray_SIZE(array), cnp.PyArray_DATA(array))
+    return sqrt(total)
+
+
+def scale_(arrays, double factor) -> None:
+    """Multiply every array in place."""
+    cdef cnp.ndarray array
+    for value in arrays:
+        array = _writable("arrays", value, value.dtype, value.shape)
+        frnn_scale(_dtype_id("arrays", array), cnp.PyArray_SIZE(array), factor, cnp.PyArray_DATA(array))
+
+
+cdef int _optimizer_arrays(frnn_optimizer_args *args, tuple names, tuple values) except -1:
+    """Fill param, grad and the states; returns the dtype id. A state of None stays NULL."""
+    cdef cnp.ndarray param, array
+    cdef void *pointers[5]
+    memset(args, 0, sizeof(frnn_optimizer_args))
+    if not isinstance(values[0], np.ndarray):
+        raise TypeError(f"param must be a NumPy array, got {type(values[0]).__name__}")
+    param = <cnp.ndarray>values[0]
+    for i in range(len(values)):
+        pointers[i] = NULL
+        if values[i] is None:
+            continue
+        shape = values[0].shape
+        array = (_contiguous if i == 1 else _writable)(names[i], values[i], param.dtype, shape)
+        pointers[i] = cnp.PyArray_DATA(array)
+        if i == 1 and array is not values[1]:
+            raise ValueError("grad must be C-contiguous")
+    args.n = cnp.PyArray_SIZE(param)
+    args.param, args.grad = pointers[0], pointers[1]
+    args.state1 = pointers[2] if len(values) > 2 else NULL
+    args.state2 = pointers[3] if len(values) > 3 else NULL
+    args.state3 = pointers[4] if len(values) > 4 else NULL
+    return _dtype_id("param", param)
+
+
+def sgd_step(param, grad, momentum_buffer, double lr, double momentum, double dampening, bint nesterov,
+             double weight_decay, bint first) -> None:
+    """torch.optim.SGD's rule, in place; `first`: the momentum buffer starts as the gradient."""
+    cdef frnn_optimizer_args args
+    cdef int dtype_id = _optimizer_arrays(&args, ("param", "grad", "momentum_buffer"), (param, grad, momentum_buffer))
+    args.lr, args.momentum, args.dampening, args.weight_decay = lr, momentum, dampening, weight_decay
+    args.nesterov, args.first = nesterov, first
+    with nogil:
+        frnn_optimizer_step(FRNN_SGD, dtype_id, &args)
+
+
+def rmsprop_step(param, grad, square_avg, momentum_buffer, grad_avg, double lr, double alpha, double eps,
+                 double momentum, double weight_decay) -> None:
+    """torch.optim.RMSprop's rule, in place."""
+    cdef frnn_optimizer_args args
+    cdef int dtype_id = _optimizer_arrays(&args, ("param", "grad", "square_avg", "momentum_buffer", "grad_avg"),
+                                          (param, grad, square_avg, momentum_buffer, grad_avg))
+    args.lr, args.alpha, args.eps, args.momentum, args.weight_decay = lr, alpha, eps, momentum, weight_decay
+    with nogil:
+        frnn_optimizer_step(FRNN_RMSPROP, dtype_id, &args)
+
+
+def adagrad_step(param, grad, state_sum, double lr, double eps, double weight_decay) -> None:
+    """torch.optim.Adagrad's rule, in place; lr is already decayed."""
+    cdef frnn_optimizer_args args
+    cdef int dtype_id = _optimizer_arrays(&args, ("param", "grad", "state_sum"), (param, grad, state_sum))
+    args.lr, args.eps, args.weight_decay = lr, eps, weight_decay
+    with nogil:
+        frnn_optimizer_step(FRNN_ADAGRAD, dtype_id, &args)
+
+
+def adam_step(param, grad, exp_avg, exp_avg_sq, double lr, double beta1, double beta2, double eps,
+              double weight_decay, bint decoupled, int64_t step) -> None:
+    """torch.optim.Adam's rule, or AdamW's if decoupled, in place; steps count from 1."""
+    cdef frnn_optimizer_args args
+    cdef int dtype_id = _optimizer_arrays(&args, ("param", "grad", "exp_avg", "exp_avg_sq"),
+                                          (param, grad, exp_avg, exp_avg_sq))
+    args.lr, args.beta1, args.beta2, args.eps, args.weight_decay = lr, beta1, beta2, eps, weight_decay
+    args.decoupled = decoupled
+    args.bias1 = 1.0 - beta1 ** <double>step
+    args.bias2_sqrt = sqrt(1.0 - beta2 ** <double>step)
+    with nogil:
+        frnn_optimizer_step(FRNN_ADAM, dtype_id, &args)
+
+
+# ---- streams ----
+
+cdef class _Stack:
+    """The bound sequences of a stack of layers, one step each, with the state they keep."""
+
+    cdef list packed          # [layers] of Packed
+    cdef list h, c, y         # [layers] of arrays [N, P], [N, H] or None, [N, P]
+    cdef list zoneout         # [layers] of (share of h, share of c)
+    cdef list keep
+    cdef Buffer memory, scratch
+    cdef frnn_sequence *q
+    cdef int layers
+    cdef int64_t N
+
+    cdef _bind(self, list packed, int64_t N, list zoneout):
+        cdef Packed p, previous = None
+        cdef frnn_sequence *q
+        cdef size_t scratch_bytes = 0
+        cdef int i
+        if not packed:
+            raise ValueError("packed must hold at least one layer")
+        self.packed, self.zoneout, self.N, self.layers = list(packed), list(zoneout), N, len(packed)
+        self.h, self.c, self.y, self.keep = [], [], [], []
+        self.memory = _allocate(self.layers * sizeof(frnn_sequence))
+        self.q = <frnn_sequence *>self.memory.data
+        memset(self.q, 0, self.layers * sizeof(frnn_sequence))
+        for i in range(self.layers):
+            p = <Packed?>packed[i]
+            if previous is not None and (p.layer.dtype != previous.layer.dtype
+                                         or p.layer.input_size != previous.output_size()):
+                raise ValueError(f"packed[{i}] must take {previous.output_size()} inputs of {previous.dtype}, "
+                                 f"got {p.input_size} of {p.dtype}")
+            dtype = p.dtype
+            self.h.append(np.zeros((N, p.output_size()), dtype))
+            self.y.append(np.zeros((N, p.output_size()), dtype))
+            self.c.append(np.zeros((N, p.layer.hidden_size), dtype) if p.has_c() else None)
+            q = &self.q[i]
+            q.layer, q.packed, q.T, q.N = p.layer, p.memory.data, 1, N
+            q.h0 = q.hn = cnp.PyArray_DATA(<cnp.ndarray>self.h[i])
+            if p.has_c():
+                q.c0 = q.cn = cnp.PyArray_DATA(<cnp.ndarray>self.c[i])
+            q.y, q.y_n_stride = cnp.PyArray_DATA(<cnp.ndarray>self.y[i]), p.output_size()
+            q.x_n_stride = p.layer.input_size
+            if i > 0:
+                q.x = cnp.PyArray_DATA(<cnp.ndarray>self.y[i - 1])
+            share_h, share_c = zoneout[i]
+            if share_h:
+                self.keep.append(np.full(p.output_size(), share_h, dtype))
+                q.zoneout_h = cnp.PyArray_DATA(<cnp.ndarray>self.keep[-1])
+            if share_c and p.has_c():
+                self.keep.append(np.full(p.layer.hidden_size, share_c, dtype))
+                q.zoneout_c = cnp.PyArray_DATA(<cnp.ndarray>self.keep[-1])
+            q.threads = frnn_sequence_threads(q)
+            scratch_bytes = max(scratch_bytes, frnn_forward_scratch(q))
+            previous = p
+        self.scratch = _allocate(scratch_bytes)
+        for i in range(self.layers):
+            self.q[i].scratch = self.scratch.data
+
+    cdef list copy_state(self):
+        return [(h.copy(), None if c is None else c.copy()) for h, c in zip(self.h, self.c)]
+
+    cdef assign_state(self, object state):
+        if len(state) != self.layers:
+            raise ValueError(f"state must hold {self.layers} pairs (h, c), got {len(state)}")
+        for i in range(self.layers):
+            h, c = state[i]
+            _checked(f"state[{i}] h", h, self.h[i].dtype, self.h[i].shape)
+            if self.c[i] is None:
+                if c is not None:
+                    raise ValueError(f"state[{i}] c must be None")
+            else:
+                _checked(f"state[{i}] c", c, self.c[i].dtype, self.c[i].shape)
+        for i in range(self.layers):
+            self.h[i][...] = state[i][0]
+            if self.c[i] is not None:
+                self.c[i][...] = state[i][1]
+
+    cdef zero(self, object rows):
+        index = slice(None) if rows is None else rows
+        for array in self.h + self.c:
+            if array is not None:
+                array[index] = 0
+
+
+cdef class StepStream:
+    """Stateful one-step inference through a stack of layers; see docs/protocols.md."""
+
+    cdef _Stack stack
+    cdef cnp.ndarray y
+    cdef object dtype
+    cdef int type_number
+    cdef int64_t input_size
+
+    def __init__(self, list packed, int64_t batch_size, zoneout=None):
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.stack = _Stack.__new__(_Stack)
+        self.stack._bind(packed, batch_size, [(0.0, 0.0)] * len(packed) if zoneout is None else list(zoneout))
+        self.y = self.stack.y[-1]
+        self.dtype = self.y.dtype
+        self.type_number = cnp.PyArray_TYPE(self.y)
+        self.input_size = self.stack.q[0].layer.input_size
+
+    def step(self, x):
+        """x [N, I] -> y [N, P], a buffer that the next step overwrites."""
+        cdef cnp.ndarray array
+        cdef _Stack stack = self.stack
+        cdef int i
+        if not isinstance(x, np.ndarray):
+            x = np.asarray(x, self.dtype)
+        array = <cnp.ndarray>x
+        if (cnp.PyArray_TYPE(array) != self.type_number or array.ndim != 2 or not cnp.PyArray_ISCARRAY_RO(array)
+                or array.shape[0] != stack.N or array.shape[1] != self.input_size):
+            array = np.ascontiguousarray(x, self.dtype)
+            _checked("x", array, self.dtype, (stack.N, self.input_size))
+        stack.q[0].x = cnp.PyArray_DATA(array)
+        with nogil:
+            for i in range(stack.layers):
+                frnn_forward(&stack.q[i])
+        return self.y
+
+    def get_state(self) -> list:
+        """Copies of (h, c or None), a pair a layer."""
+        return self.stack.copy_state()
+
+    def set_state(self, state) -> None:
+        """Continue from such a list."""
+        self.stack.assign_state(state)
+
+    def reset(self, rows=None) -> None:
+        """Zero the state of these rows, or of all."""
+        self.stack.zero(rows)
+
+    def fork(self) -> StepStream:
+        """An independent stream from the same state, on the same weights."""
+        cdef StepStream twin = StepStream(self.stack.packed, self.stack.N, self.stack.zoneout)
+        twin.stack.assign_state(self.stack.copy_state())
+        return twin
+
+
+cdef class TokenStream:
+    """Embedding, recurrent stack, output layer, softmax and sampling for one row; see docs/protocols.md."""
+
+    cdef _Stack stack
+    cdef frnn_token_stream s
+    cdef PackedLinear out
+    cdef Buffer table, linear_scratch, sample_scratch
+    cdef cnp.ndarray current_logits
+    cdef int64_t token, V
+
+    def __init__(self, embedding, list packed, PackedLinear out not None):
+        cdef Packed first = <Packed?>packed[0]
+        cdef cnp.ndarray vectors = _contiguous("embedding", embedding, first.dtype, (None, first.layer.input_size))
+        cdef int64_t V = vectors.shape[0]
+        cdef Buffer table = _allocate(frnn_input_table_size(&first.layer, V))
+        cdef Buffer scratch = _allocate(frnn_input_table_scratch(&first.layer, V))
+        with nogil:
+            frnn_input_table(&first.layer, first.memory.data, V, cnp.PyArray_DATA(vectors), table.data, scratch.data)
+        self._bind(table, V, packed, out)
+
+    cdef _bind(self, Buffer table, int64_t V, list packed, PackedLinear out):
+        cdef Packed last = <Packed?>packed[len(packed) - 1]
+        if (out.linear.in_features != last.output_size() or out.linear.dtype != last.layer.dtype
+                or out.linear.out_features != V):
+            raise ValueError(f"out must map {last.output_size()} features of {last.dtype} to {V} tokens, "
+                             f"got {out.in_features} of {out.dtype} to {out.out_features}")
+        self.stack = _Stack.__new__(_Stack)
+        self.stack._bind(packed, 1, [(0.0, 0.0)] * len(packed))
+        self.table, self.out, self.V = table, out, V
+        self.current_logits = np.zeros(V, last.dtype)
+        self.linear_scratch = _allocate(frnn_linear_scratch(&out.linear, 1, 1))
+        self.sample_scratch = _allocate(frnn_sample_scratch(V))
+        self.stack.q[0].input_table = table.data
+        self.stack.q[0].tokens = &self.token
+        self.s.layers, self.s.sequences, self.s.token = self.stack.layers, self.stack.q, &self.token
+        self.s.out, self.s.out_packed = out.linear, out.memory.data
+        self.s.h = cnp.PyArray_DATA(<cnp.ndarray>self.stack.h[-1])
+        self.s.logits = cnp.PyArray_DATA(self.current_logits)
+        self.s.linear_scratch = self.linear_scratch.data
+        frnn_token_logits(&self.s)
+
+    def feed(self, tokens) -> None:
+        """Advance the state through tokens int64 [n]."""
+        cdef cnp.ndarray array = _ids("tokens", tokens, (None,), 0, self.V - 1, None)
+        cdef int64_t n = array.shape[0]
+        with nogil:
+            frnn_token_feed(&self.s, n, <const int64_t *>cnp.PyArray_DATA(array))
+
+    def sample(self, uniforms, double temperature, int64_t top_k, double top_p):
+        """Draw with each number in [0, 1), feed the token, return them all, int64 [n]."""
+        cdef cnp.ndarray u = _contiguous("uniforms", uniforms, FLOAT64, (None,))
+        cdef int64_t n = u.shape[0]
+        cdef cnp.ndarray tokens = np.empty(n, np.int64)
+        cdef frnn_sampling sampling = frnn_sampling(temperature, top_k, top_p)
+        if not (0 <= temperature < float("inf")) or top_k < 0 or not 0 < top_p <= 1:
+            raise ValueError("temperature must be finite and at least 0, top_k at least 0 and top_p in (0, 1], got "
+                             f"{temperature}, {top_k}, {top_p}")
+        with nogil:
+            frnn_token_sample(&self.s, &sampling, n, <const double *>cnp.PyArray_DATA(u),
+                              <int64_t *>cnp.PyArray_DATA(tokens), self.sample_scratch.data)
+        return tokens
+
+    @property
+    def logits(self):
+        """Copy of the logits [V] of the next token."""
+        return self.current_logits.copy()
+
+    def get_state(self) -> list:
+        """Copies of (h, c or None), a pair a layer."""
+        return self.stack.copy_state()
+
+    def set_state(self, state) -> None:
+        """Continue from such a list."""
+        self.stack.assign_state(state)
+        frnn_token_logits(&self.s)
+
+    def fork(self) -> TokenStream:
+        """An independent stream from the same state, on the same weights."""
+        cdef TokenStream twin = TokenStream.__new__(TokenStream)
+        twin._bind(self.table, self.V, self.stack.packed, self.out)
+        twin.set_state(self.stack.copy_state())
+        return twin
