@@ -93,13 +93,17 @@ class BuildExtension(build_ext):
 
 POSIX = os.name == "posix"
 ISAS = FLAGS.get(f"ISAS_{target_machine()}", FLAGS["ISAS_other"])
+# Python's own flags ask for debugging information, five sixths of the module. csrc/Makefile is for debuggers.
+NO_DEBUG = ["-g0"]
 # Whatever an edit may touch: distutils does not follow includes.
 DEPENDS = ["setup.py", *sorted(str(path) for pattern in ("**/*.h", "*.mk") for path in CSRC.glob(pattern))]
 
 
 def library(name: str, sources: list[Path], flags: list[str]) -> tuple[str, dict[str, Any]]:
     """Describe a static library of the engine as setuptools' ``libraries`` wants it."""
-    common = FLAGS["CFLAGS_common"] + FLAGS["FP_CONTRACT"] + (FLAGS["CFLAGS_posix"] if POSIX else [])
+    common = (
+        FLAGS["CFLAGS_common"] + FLAGS["FP_CONTRACT"] + (FLAGS["CFLAGS_posix"] if POSIX else []) + NO_DEBUG
+    )
     build_info = {
         "sources": [str(source) for source in sources],
         "include_dirs": [str(CSRC)],
@@ -119,7 +123,7 @@ core = Extension(
     ["src/fastrnn/_core.pyx"],
     include_dirs=[str(CSRC), np.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-    extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
+    extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden", *NO_DEBUG],
     # The libraries refer to each other, and a linker of the GNU kind reads them once, in order. Setuptools
     # names all of them again after these.
     libraries=[name for name, _ in libraries] + (["m"] if POSIX else []),
