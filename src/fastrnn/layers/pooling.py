@@ -132,7 +132,7 @@ class LastPool(_Pool):
         y[rows] = x[last, rows]
         half = x.shape[2] // 2
         if self.bidirectional:
-            y[rows, half:] = x[0, rows, half:]
+            y[rows, half:] = x[np.zeros_like(rows), rows, half:]
         return y, (rows, last, half)
 
     def _unpool(self, dy: Array, dx: Array, live: Array, saved: Any) -> None:

@@ -164,6 +164,10 @@ class Sequential(Layer):
         """Layers with their names, in order."""
         return list(self._layers)
 
+    def __repr__(self) -> str:
+        lines = (f"({name}): {layer!r}".replace("\n", "\n  ") for name, layer in self._layers)
+        return "Sequential(\n  " + "\n  ".join(lines) + "\n)"
+
     def __len__(self) -> int:
         return len(self._layers)
 
