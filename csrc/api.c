@@ -132,6 +132,11 @@ void frnn_optimizer_step(frnn_optimizer optimizer, int dtype, const frnn_optimiz
     frnn_restore_denormals(environment);
 }
 
+double frnn_fma_loop(int dtype, int64_t iterations, double *sink)
+{
+    return current_kernels(dtype)->fma_loop(iterations, sink);
+}
+
 void frnn_apply(frnn_function function, int dtype, int64_t n, const void *x, void *y)
 {
     const frnn_kernels *kernels = current_kernels(dtype);

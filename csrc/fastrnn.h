@@ -194,6 +194,9 @@ size_t frnn_sample_scratch(int64_t V);
 void frnn_token_sample(const frnn_token_stream *, const frnn_sampling *, int64_t n, const double *uniforms,
                        int64_t *tokens, void *scratch);
 
+/* ---- what benchmarks divide by: a loop of fused multiply-adds in registers; returns the operations done ---- */
+double frnn_fma_loop(int dtype, int64_t iterations, double *sink);
+
 /* ---- vector mathematics over arrays, so that a test can hold it against libm ---- */
 typedef enum { FRNN_EXP = 0, FRNN_SIGMOID, FRNN_TANH } frnn_function;
 void frnn_apply(frnn_function, int dtype, int64_t n, const void *x, void *y);

@@ -153,6 +153,7 @@ typedef struct frnn_kernels {
     void (*cross_entropy_row)(const frnn_cross_entropy_row_args *, double *loss, double *weight);
     void (*softmax_f64)(int64_t n, const void *logits, double inverse_temperature, double *p); /* not normalised */
     frnn_optimizer_fn sgd, rmsprop, adagrad, adam;
+    double (*fma_loop)(int64_t iterations, double *sink);
     /* simd/vec_math.h over arrays, so that a test can hold it against libm */
     void (*array_exp)(int64_t n, const void *x, void *y);
     void (*array_sigmoid)(int64_t n, const void *x, void *y);

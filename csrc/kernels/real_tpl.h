@@ -34,6 +34,7 @@
 #include "kernels/embedding_tpl.h"
 #include "kernels/softmax_tpl.h"
 #include "kernels/optimizer_tpl.h"
+#include "kernels/peak_tpl.h"
 #include "kernels/table_tpl.h"
 
 #undef real

@@ -26,6 +26,7 @@ static const frnn_kernels FN(kernels) = {
     .rmsprop = FN(rmsprop),
     .adagrad = FN(adagrad),
     .adam = FN(adam),
+    .fma_loop = FN(fma_loop),
     .array_exp = FN(array_exp),
     .array_sigmoid = FN(array_sigmoid),
     .array_tanh = FN(array_tanh),

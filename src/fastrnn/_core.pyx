@@ -155,6 +155,7 @@ cdef extern from "fastrnn.h" nogil:
     void frnn_input_table(const frnn_layer *, const void *, int64_t, const void *, void *, void *)
     void frnn_token_logits(const frnn_token_stream *)
     void frnn_token_feed(const frnn_token_stream *, int64_t, const int64_t *)
+    double frnn_fma_loop(int, int64_t, double *)
     size_t frnn_sample_scratch(int64_t)
     void frnn_token_sample(const frnn_token_stream *, const frnn_sampling *, int64_t, const double *, int64_t *, void *)
 
@@ -212,6 +213,18 @@ cdef _configure():
 
 
 _configure()
+
+
+def fma_loop(dtype, int64_t iterations) -> float:
+    """Run fused multiply-adds in registers on one thread; returns the floating-point operations done.
+
+    Divided by the time it takes, it is the peak that benchmarks quote fractions of.
+    """
+    cdef int dtype_id = _dtype_id("dtype", np.empty(0, dtype))
+    cdef double operations, sink
+    with nogil:
+        operations = frnn_fma_loop(dtype_id, iterations, &sink)
+    return operations
 
 
 # ---- memory: aligned blocks that outlive a call only in a small cache, so that a training step does not fault in the
