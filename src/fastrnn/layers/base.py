@@ -162,7 +162,7 @@ class Layer:
         return [(k, v) for k, v in vars(self).items() if isinstance(v, Layer) and not k.startswith("_")]
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-        """This layer and all below it, with the prefix ("", "0.", "0.cell.") of the names of their parts."""
+        """Give this layer and all below it, with the prefix ("", "0.", "0.cell.") of its parts' names."""
         yield prefix, self
         for name, child in self.named_children():
             yield from child._walk(f"{prefix}{name}.")

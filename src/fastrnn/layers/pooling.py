@@ -83,11 +83,11 @@ class _Pool(Layer):
         return x
 
     def _pool(self, x: Array, lengths: Array, live: Array) -> tuple[Array, Any]:
-        """x [T, N, H], live [T, N] -> y [N, H], what `_unpool` needs."""
+        """Compute y [N, H] and what `_unpool` needs from x [T, N, H], live [T, N]."""
         raise NotImplementedError
 
     def _unpool(self, dy: Array, dx: Array, live: Array, saved: Any) -> None:
-        """dy [N, H] -> dx [T, N, H], zeros so far."""
+        """Write dx [T, N, H], zeros so far, from dy [N, H]."""
         raise NotImplementedError
 
     def config(self) -> dict[str, Any]:
