@@ -88,3 +88,16 @@ TORCH_FLOAT32_FORWARD = 1e-5
 
 TORCH_FLOAT32_BACKWARD = 1e-4
 """Against PyTorch in float32, gradients: 840 roundings, the project's promise."""
+
+
+def code_length_tolerance(characters: int, hidden_size: int) -> float:
+    """Bits for this many characters by a float32 network, read in two ways.
+
+    Each logit is a sum of H products of a state that has forgotten all but the last 50 steps or so; a
+    prediction moves by at most twice the error of its logits, and is measured in bits.
+    """
+    return 2 / math.log(2) * forward_tolerance(np.float32, hidden_size, 50) * characters
+
+
+CHI_SQUARED_2 = 18.4
+"""Exceeded once in 10,000 times by chi-squared with two degrees of freedom: -2 ln(1e-4)."""

@@ -29,7 +29,7 @@ from fastrnn.tasks._progress import Progress
 from fastrnn.training import History, TrainingInterrupted, checkpoint_metadata, fit
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["OPTIMIZERS", "TaskEstimator", "digest"]
 
@@ -265,18 +265,17 @@ class TaskEstimator(BaseEstimator):  # type: ignore[misc]
             if bar is not None:
                 bar.close()
 
-    def plot_history(self, ax: Axes | None = None) -> Axes:
+    def plot_history(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw the course of the training.
 
         Parameters
         ----------
-        ax : matplotlib.axes.Axes, optional
-            Where to draw. Default: the axes of a new figure.
+        path : path-like, optional
+            Image file to write; the suffix decides the format.
 
         Returns
         -------
-        matplotlib.axes.Axes
-            ``axes.figure.savefig(path)`` writes it to a file.
+        matplotlib.figure.Figure
 
         Raises
         ------
@@ -285,10 +284,8 @@ class TaskEstimator(BaseEstimator):  # type: ignore[misc]
         MissingExtraError
             If matplotlib is not installed.
         """
-        from fastrnn.plot import plot_history
-
         self._check_fitted()
-        return plot_history(self.history_, ax=ax, ylabel=self._unit, scale=self._scale)
+        return _scaled(self.history_, self._scale).plot(path, ylabel=self._unit)
 
     # Fitted state and files
 
@@ -388,3 +385,17 @@ def _joined(first: History, second: History) -> History:
     joined.step_loss = [*first.step_loss, *second.step_loss]
     joined.epoch_steps = [*first.epoch_steps, *second.epoch_steps]
     return joined
+
+
+def _scaled(history: History, scale: float) -> History:
+    """The history with its losses in another unit."""
+    losses = {"loss", "val_loss"}
+    scaled = History(
+        **{
+            name: [scale * value for value in values] if name in losses else values
+            for name, values in history.items()
+        }
+    )
+    scaled.step_loss = [scale * value for value in history.step_loss]
+    scaled.epoch_steps = history.epoch_steps
+    return scaled
