@@ -136,6 +136,19 @@ def test_the_answer_is_one_buffer(rng: np.random.Generator) -> None:
     assert np.shares_memory(stream.step(x[0]), stream.step(x[1]))
 
 
+def test_a_step_takes_what_converts() -> None:
+    layer = GRU(INPUT, H, seed=0)
+    x = [[0.5, 1.0, -1.0, 2.0]]
+    expected = layer.stream().step(np.array(x, np.float32)).copy()
+    assert np.array_equal(layer.stream().step(x), expected)
+    assert np.array_equal(layer.stream().step(np.array(x, order="F")), expected)
+
+
+def test_a_native_step_is_the_compiled_method(backend: str) -> None:
+    compiled = type(GRU(INPUT, H).stream().step.__self__).__module__ == "fastrnn._core"  # type: ignore[attr-defined]
+    assert compiled == (backend == "native")
+
+
 def test_bad_calls_name_the_argument() -> None:
     with pytest.raises(ValueError, match="bidirectional layer cannot stream"):
         GRU(INPUT, H, bidirectional=True).stream()

@@ -83,7 +83,7 @@ class SimpleRNN:
     Examples
     --------
     >>> import numpy as np
-    >>> from fastrnn.simple import SimpleRNN
+    >>> from fastrnn import SimpleRNN
     >>> np.random.seed(0)
     >>> rnn = SimpleRNN(input_size=10, output_size=1)
     >>> inputs = [np.random.randn(10, 1) for _ in range(5)]

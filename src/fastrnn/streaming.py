@@ -28,15 +28,15 @@ class Stream:
     step : callable
         ``y = stream.step(x)``: advance all rows by one step. `x` is ``[batch_size, I]`` in the layer's dtype,
         or anything that converts to it. The answer ``[batch_size, P]`` is the stream's own buffer, which the
-        next step overwrites: copy what is to be kept. It is the method of the compiled engine itself, so that
-        a step costs no Python at all.
+        next step overwrites: copy what is to be kept. On the native backend it is the compiled method itself,
+        so that a step costs no Python at all.
     batch_size : int
         Rows that step together.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastrnn.layers.recurrent import LSTM
+    >>> from fastrnn import LSTM
     >>> layer = LSTM(3, 4, num_layers=2, seed=0)
     >>> stream = layer.stream()
     >>> x = np.random.default_rng(0).standard_normal((5, 1, 3), dtype=np.float32)

@@ -203,7 +203,7 @@ class RNNCell(_PlainCell):
     Examples
     --------
     >>> import numpy as np
-    >>> from fastrnn.layers.cells import RNNCell
+    >>> from fastrnn import RNNCell
     >>> cell = RNNCell(3, 4, seed=0).train()
     >>> h = np.zeros((2, 4), np.float32)
     >>> for x in np.ones((5, 2, 3), np.float32):
@@ -252,7 +252,7 @@ class GRUCell(_PlainCell):
     Examples
     --------
     >>> import numpy as np
-    >>> from fastrnn.layers.cells import GRUCell
+    >>> from fastrnn import GRUCell
     >>> cell = GRUCell(3, 4, seed=0)
     >>> h = cell(np.ones(3))                             # unbatched
     >>> h.shape
@@ -295,7 +295,7 @@ class LSTMCell(RecurrentCell):
     Examples
     --------
     >>> import numpy as np
-    >>> from fastrnn.layers.cells import LSTMCell
+    >>> from fastrnn import LSTMCell
     >>> cell = LSTMCell(3, 4, seed=0)
     >>> h, c = cell(np.ones((2, 3)))
     >>> h, c = cell(np.ones((2, 3)), (h, c))

@@ -93,7 +93,7 @@ class RNN(RecurrentStack):
     Examples
     --------
     >>> import numpy as np
-    >>> from fastrnn.layers.recurrent import RNN
+    >>> from fastrnn import RNN
     >>> layer = RNN(3, 5, bidirectional=True, seed=0)
     >>> x = np.zeros((7, 2, 3), np.float32)              # 7 steps, 2 rows
     >>> y, h = layer(x, lengths=[7, 4])
@@ -202,7 +202,7 @@ class LSTM(RecurrentStack):
     Examples
     --------
     >>> import numpy as np
-    >>> from fastrnn.layers.recurrent import LSTM
+    >>> from fastrnn import LSTM
     >>> layer = LSTM(3, 8, num_layers=2, proj_size=5, batch_first=True, seed=0)
     >>> y, (h, c) = layer(np.zeros((2, 7, 3), np.float32))
     >>> y.shape, h.shape, c.shape
@@ -309,7 +309,7 @@ class GRU(RecurrentStack):
     Examples
     --------
     >>> import numpy as np
-    >>> from fastrnn.layers.recurrent import GRU
+    >>> from fastrnn import GRU
     >>> layer = GRU(3, 4, seed=0)
     >>> y, h = layer(np.zeros((7, 3), np.float32))       # unbatched
     >>> y.shape, h.shape
