@@ -155,6 +155,18 @@ def test_a_write_long_after_the_look_is_noticed(p: Parameter) -> None:
     assert p.data[0, 1] == 42
 
 
+def test_looks_in_a_hot_loop_count_references_the_same_way(p: Parameter) -> None:
+    """The interpreter specialises what runs often; the number of its own references must not change."""
+    before = p.version
+    assert all(p.version == before for _ in range(5000))
+    held = p.data
+    looks = [p.version for _ in range(5000)]
+    assert len(set(looks)) == 5000
+    del held
+    assert p.version > looks[-1]
+    assert p.version == p.version
+
+
 def test_a_held_pointer_does_not_outlive_the_array(p: Parameter) -> None:
     pointer = p.data.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
     before = p.version
