@@ -66,7 +66,7 @@ FRNN_INLINE void FN(store_exact)(void *row, int64_t unit, int64_t n, vec a)
 /* k previous + (1 - k) new */
 FRNN_INLINE vec FN(zoneout)(vec k, vec previous, vec new)
 {
-    return v_fma(k, previous - new, new);
+    return v_fma(k, previous, (v_splat(1) - k) * new); /* exact at k = 0 and k = 1 */
 }
 
 /* Total gradient of h at this step: recurrent product through the mask, direct paths, dy. */

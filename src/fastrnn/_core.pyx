@@ -341,6 +341,8 @@ cdef bint _rows_contiguous(cnp.ndarray array):
     """Whether rows along the last axis are contiguous and other strides whole elements."""
     cdef int axis
     cdef int last = array.ndim - 1
+    if cnp.PyArray_SIZE(array) == 0:
+        return True
     if not cnp.PyArray_ISALIGNED(array) or not cnp.PyArray_ISNOTSWAPPED(array):
         return False
     if array.shape[last] > 1 and array.strides[last] != cnp.PyArray_ITEMSIZE(array):

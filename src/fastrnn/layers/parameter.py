@@ -194,7 +194,8 @@ class PackCache:
     def get(self, parameters: Sequence[Parameter | None], training: bool, pack: Callable[[bool], Any]) -> Any:
         """The packed weights; `pack(training)` makes them. A pack for training serves inference too."""
         # The key is read before the data: a change in between is packed now and found again next time.
-        key = (backend.active(), *(None if p is None else p.version for p in parameters))
+        engine = backend.active()
+        key = (engine, engine.current_isa(), *(None if p is None else p.version for p in parameters))
         entry = self._entry
         if entry is not None and entry[0] == key and (entry[1] or not training):
             return entry[2]

@@ -16,6 +16,7 @@ __all__ = [
     "adagrad_step",
     "adam_step",
     "cross_entropy",
+    "current_isa",
     "embedding_backward",
     "embedding_forward",
     "global_norm",
@@ -29,3 +30,8 @@ __all__ = [
     "scale_",
     "sgd_step",
 ]
+
+
+def current_isa() -> str:
+    """Name of what computes here, where the engine has its instruction set."""
+    return "numpy"
