@@ -123,6 +123,9 @@ def test_bad_choices_are_named() -> None:
         fastrnn.reference.rnn(**arguments("rnn_tanh"), nonlinearity="gelu")
     with pytest.raises(ValueError, match=r"weight_hr must have shape \(P, 5\), got \(3, 4\)"):
         fastrnn.reference.lstm(**arguments("lstm"), weight_hr=np.zeros((3, 4)))
+    projected = {**arguments("lstm"), "weight_hh": np.zeros((20, 6)), "h0": None}
+    with pytest.raises(ValueError, match="1 <= P <= H = 5, got P = 6"):
+        fastrnn.reference.lstm(**projected, weight_hr=np.zeros((6, 5)))
 
 
 def test_backward_checks_its_arguments(module) -> None:
@@ -136,7 +139,7 @@ def test_backward_checks_its_arguments(module) -> None:
     ):
         module.lstm_backward(saved, y)
     module.gru_backward(saved, y)
-    with pytest.raises(RuntimeError, match="already consumed"):
+    with pytest.raises(RuntimeError, match="run forward again"):
         module.gru_backward(saved, y)
 
 
@@ -152,6 +155,23 @@ def test_backward_uses_the_backend_of_its_forward() -> None:
         y, _, saved = functional.gru(**arguments())
     assert saved.backend is reference
     assert functional.gru_backward(saved, y).dx.shape == (4, 3, 2)
+
+
+def test_the_output_is_read_only_until_backward(module) -> None:
+    y, _, _ = module.gru(**arguments())
+    with pytest.raises(ValueError, match="read-only"):
+        y += 1
+    y, _, _ = module.gru(**arguments(), training=False)
+    y += 1
+
+
+def test_weights_may_change_before_backward(module) -> None:
+    given = arguments()
+    y, _, saved = module.gru(**given)
+    expected = module.gru_backward(saved, y)
+    y, _, saved = module.gru(**given)
+    given["weight_hh"] *= 0
+    assert np.array_equal(module.gru_backward(saved, y).dx, expected.dx)
 
 
 def test_inputs_are_left_alone(module) -> None:

@@ -123,6 +123,19 @@ def test_gradient_arrays(field: str) -> None:
             native.rnn_backward(saved, p.dy, grads=right._replace(**{field: wrong}))
 
 
+def test_changing_lengths_between_forward_and_backward_reads_no_foreign_memory() -> None:
+    p = problem()
+    lengths = np.array([4, 1, 2])
+    gradients = []
+    for later in (lengths, np.zeros(3, np.int64)):
+        given = lengths.copy()
+        *_, saved = forward(native, p, lengths=given, training=True)
+        given[...] = later
+        dx, *_ = native.rnn_backward(saved, p.dy, grads=zeros_like(p.weights))
+        gradients.append(dx)
+    assert np.array_equal(*gradients)
+
+
 def test_embedding_ids() -> None:
     weight = zeros(5, 3)
     for bad in (5, -1, 2**40):
@@ -176,7 +189,7 @@ def test_optimizer_arrays() -> None:
 def test_streams() -> None:
     packed = native.pack_weights("lstm", problem().weights)
     stream = native.StepStream([packed], 2)
-    for x in (zeros(1, K), zeros(2, K + 1), zeros(2, K, dtype=np.float64)):
+    for x in (zeros(1, K), zeros(2, K + 1), zeros(2, 1, K), zeros(K)):
         with pytest.raises(REFUSED):
             stream.step(x)
     with pytest.raises(REFUSED):

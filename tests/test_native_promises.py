@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from native_cases import assert_agrees, assert_same_bits, by_dtype, by_isa, native, reference, widened
-from recurrent_cases import FEATURES, Problem, forward, make_problem, make_weights, run
+from recurrent_cases import FEATURES, Problem, forward, make_problem, make_weights, run, zeros_like
 from tolerances import forward_tolerance, within
 
 from fastrnn._types import CELLS
@@ -284,6 +284,25 @@ def test_an_unknown_isa_is_an_error() -> None:
     assert result.returncode != 0 and "abacus" in result.stderr
     with pytest.raises(ValueError, match="abacus"), use_isa("abacus"):
         pass
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_was_packed_keeps_its_isa(cell: str) -> None:
+    p = make_problem(cell, 5, 4, 3, 9, dtype=np.float32, **EVERYTHING)
+    for first in available_isas():
+        with use_isa(first):
+            expected = run(native, p)
+            packed = native.pack_weights(cell, p.weights, True)
+            *_, saved = forward(native, p, training=True)
+        for second in available_isas():
+            with use_isa(second):
+                y, *_ = native.rnn_forward(packed, p.x, p.h0, p.c0, training=True, **p.options)
+                assert_same_bits(y, expected.y, f"{first} under {second}")
+        with use_isa(available_isas()[-1]):
+            grads = zeros_like(p.weights)
+            dx, *_ = native.rnn_backward(saved, p.dy, p.dhn, p.dcn, grads=grads)
+        assert_same_bits(dx, expected.dx, f"dx of {first}")
+        assert_same_bits(grads.weight_hh, expected.weight_hh, f"dweight_hh of {first}")
 
 
 def test_use_isa_is_undone() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from native_cases import (
     EDGE_SIZES,
     assert_agrees,
@@ -27,7 +29,7 @@ from recurrent_cases import (
 from tolerances import forward_tolerance, within
 
 from fastrnn._types import CELLS
-from fastrnn.backend import num_threads, use_isa
+from fastrnn.backend import available_isas, num_threads, use_isa
 
 EVERYTHING = FEATURES["everything"]
 
@@ -59,7 +61,7 @@ def test_edge_sizes(cell: str, dtype: type, isa: str) -> None:
 @by_dtype
 @pytest.mark.parametrize("project", [1, 4, 17])
 def test_projection_sizes(project: int, dtype: type, isa: str) -> None:
-    for H in (1, 8, 31):
+    for H in (project, project + 1, 31):
         check("lstm", (4, 5, 3, H), dtype, isa, {"project": project})
         check("lstm", (4, 5, 3, H), dtype, isa, {**EVERYTHING, "project": project})
 
@@ -69,6 +71,30 @@ def test_projection_sizes(project: int, dtype: type, isa: str) -> None:
 def test_every_number_of_rows(N: int, isa: str) -> None:
     for cell in CELLS:
         check(cell, (2, N, 3, 9), np.float32, isa, {"lengths": True})
+
+
+@settings(max_examples=150)
+@given(
+    st.sampled_from(CELLS),
+    st.tuples(st.integers(0, 7), st.integers(0, 14), st.integers(1, 20), st.integers(1, 40)),
+    st.sampled_from([np.float32, np.float64]),
+    st.sampled_from(available_isas()),
+    st.integers(1, 3),
+    st.fixed_dictionaries(
+        {
+            **dict.fromkeys(
+                ("state", "lengths", "resets", "reverse", "input_mask", "hidden_mask", "project"),
+                st.booleans(),
+            ),
+            "zoneout": st.sampled_from([None, "sample", "probability"]),
+            "biases": st.sampled_from([(), ("ih",), ("hh",), ("ih", "hh")]),
+            "seed": st.integers(0, 1000),
+        }
+    ),
+)
+def test_any_problem(cell, sizes, dtype, isa, threads, options) -> None:
+    with num_threads(threads):
+        check(cell, sizes, dtype, isa, options)
 
 
 @by_isa
@@ -206,6 +232,13 @@ def test_output_into_a_slice_touches_nothing_else(cell: str, training: bool) -> 
     assert np.shares_memory(y, wide)
     assert_same_bits(wide[..., 3 : 3 + H], expected)
     assert np.isnan(wide[..., :3]).all() and np.isnan(wide[..., 3 + H :]).all()
+
+
+def test_output_may_replace_the_input() -> None:
+    p = make_problem("gru", T, N, H, H, dtype=np.float32)
+    expected, *_ = forward(native, p)
+    forward(native, p, out=p.x)
+    assert_same_bits(p.x, expected)
 
 
 @pytest.mark.parametrize(

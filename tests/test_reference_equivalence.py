@@ -183,6 +183,13 @@ def test_output_goes_into_a_given_slice_of_a_wider_array() -> None:
     assert np.isnan(wide[..., :2]).all() and np.isnan(wide[..., 5:]).all()
 
 
+def test_output_may_replace_the_input() -> None:
+    p = make_problem("gru", 4, 3, 5, 5)
+    expected, *_ = forward(reference, p)
+    forward(reference, p, out=p.x)
+    assert np.array_equal(p.x, expected)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_extreme_inputs_saturate_without_warnings(cell: str) -> None:
     p = make_problem(cell, 3, 2, 2, 3, dtype=np.float32)

@@ -89,6 +89,9 @@ def test_training_needs_weights_packed_for_training() -> None:
     packed = reference.pack_weights("gru", p.weights)
     with pytest.raises(ValueError, match="training=True"):
         reference.rnn_forward(packed, p.x, training=True)
+    linear = reference.pack_linear(np.ones((2, 3)), None)
+    with pytest.raises(ValueError, match="training=True"):
+        reference.linear_backward(linear, np.ones((1, 3)), np.ones((1, 2)), np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize("class_weighted", [False, True])

@@ -117,6 +117,8 @@ class CheckedSequences:
         )
         if not training:
             return y, h_n, c_n, None
+        # A backend may read y again in backward: a change must be an error and not a wrong gradient.
+        y.setflags(write=False)
         shapes = {"y": (T, N, P), "h_n": (N, P), "c_n": (N, H)}
         return y, h_n, c_n, Saved(function, backend, state, shapes, checked)
 

@@ -116,11 +116,12 @@ class Functional(CheckedSequences):
         Returns
         -------
         y : array [T, N, H]
-            The state after every step.
+            The state after every step. Read-only with `training`.
         h_n : array [N, H]
             The state after each row's last step.
         saved : Saved or None
-            For one call of :func:`rnn_backward`; None without `training`.
+            For one call of :func:`rnn_backward`, until which the arrays given here must not change (the
+            weights may); None without `training`.
 
         Raises
         ------
@@ -265,11 +266,12 @@ class Functional(CheckedSequences):
         Returns
         -------
         y : array [T, N, P]
-            The state h after every step.
+            The state h after every step. Read-only with `training`.
         (h_n, c_n) : tuple of array [N, P] and array [N, H]
             The states after each row's last step.
         saved : Saved or None
-            For one call of :func:`lstm_backward`; None without `training`.
+            For one call of :func:`lstm_backward`, until which the arrays given here must not change (the
+            weights may); None without `training`.
 
         Raises
         ------
@@ -422,11 +424,12 @@ class Functional(CheckedSequences):
         Returns
         -------
         y : array [T, N, H]
-            The state after every step.
+            The state after every step. Read-only with `training`.
         h_n : array [N, H]
             The state after each row's last step.
         saved : Saved or None
-            For one call of :func:`gru_backward`; None without `training`.
+            For one call of :func:`gru_backward`, until which the arrays given here must not change (the
+            weights may); None without `training`.
 
         Raises
         ------

@@ -12,7 +12,7 @@ __all__ = ["linear_backward", "linear_forward"]
 
 
 def linear_forward(packed: PackedLinear, x: Array) -> Array:
-    """X [M, K] -> y [M, O]."""
+    """Map x [M, K] to y [M, O]."""
     with np.errstate(all="ignore"):
         return affine(x, packed.weight, packed.bias)
 
@@ -25,7 +25,9 @@ def linear_backward(
     dbias: Array | None = None,
     need_dx: bool = True,
 ) -> Array | None:
-    """Dy [M, O] -> dx [M, K]; adds to dweight [O, K] and dbias [O]."""
+    """Map dy [M, O] to dx [M, K]; adds to dweight [O, K] and dbias [O]."""
+    if need_dx and not packed.training:
+        raise ValueError("need_dx=True needs weights packed with training=True")
     with np.errstate(all="ignore"):
         dweight += dy.T @ x
         if dbias is not None:

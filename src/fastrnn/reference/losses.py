@@ -23,7 +23,7 @@ def cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> tuple[float, float, Array]:
-    """Logits [M, C], targets [M] -> sum of losses, sum of weights, gradient of the sum [M, C]."""
+    """Return the sum of losses, the sum of weights and the gradient of the first, [M, C] as the logits."""
     C = logits.shape[1]
     dlogits = np.zeros_like(logits)
     rows = np.flatnonzero(targets != ignore_index)

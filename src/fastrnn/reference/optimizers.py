@@ -41,7 +41,10 @@ def sgd_step(
     weight_decay: float,
     first: bool,
 ) -> None:
-    """B = momentum b + (1 - dampening) g (b = g at first); p -= lr (g + momentum b if nesterov else b)."""
+    """Momentum: b = momentum b + (1 - dampening) g, b = g at first; p -= lr b.
+
+    Nesterov: p -= lr (g + momentum b). Without a buffer p -= lr g.
+    """
     d = grad + weight_decay * param
     if momentum_buffer is not None:
         momentum_buffer[...] = d if first else momentum * momentum_buffer + (1 - dampening) * d
@@ -62,7 +65,10 @@ def rmsprop_step(
     momentum: float,
     weight_decay: float,
 ) -> None:
-    """V = alpha v + (1 - alpha) g^2; p -= lr g / (sqrt(v) + eps); centred takes the squared mean off v."""
+    """RMSprop: v = alpha v + (1 - alpha) g^2; p -= lr g / (sqrt(v) + eps).
+
+    Centred: the squared running mean of g is taken off v. Momentum: b = momentum b + the step.
+    """
     d = grad + weight_decay * param
     square_avg[...] = alpha * square_avg + (1 - alpha) * d * d
     variance = square_avg
@@ -81,7 +87,7 @@ def rmsprop_step(
 def adagrad_step(
     param: Array, grad: Array, state_sum: Array, lr: float, eps: float, weight_decay: float
 ) -> None:
-    """S = s + g^2; p -= lr g / (sqrt(s) + eps)."""
+    """Adagrad: s = s + g^2; p -= lr g / (sqrt(s) + eps)."""
     d = grad + weight_decay * param
     state_sum += d * d
     param -= lr * d / (np.sqrt(state_sum) + eps)
@@ -101,7 +107,10 @@ def adam_step(
     decoupled: bool,
     step: int,
 ) -> None:
-    """M and v are running means of g and g^2; p -= lr m^ / (sqrt(v^) + eps). `step` counts from 1."""
+    """Adam: m and v are running means of g and g^2; p -= lr m^ / (sqrt(v^) + eps).
+
+    m^ = m / (1 - beta1^step) and v^ = v / (1 - beta2^step); steps count from 1. `decoupled` is AdamW.
+    """
     if decoupled:
         param *= 1 - lr * weight_decay
         d = grad

@@ -96,6 +96,8 @@ def rnn_forward(
     k_h, k_c = _zoneout(zoneout_h, (T, N, P), dtype), _zoneout(zoneout_c, (T, N, H), dtype)
     reach = np.full(N, T) if lengths is None else lengths
     y = np.empty((T, N, P), dtype) if out is None else out
+    if np.may_share_memory(x, y):
+        x = x.copy()
     y[...] = 0
     steps = []
     with np.errstate(all="ignore"):

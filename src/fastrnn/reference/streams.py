@@ -39,7 +39,7 @@ class StepStream:
         self._y = np.zeros_like(self._state[-1][0])
 
     def step(self, x: Array) -> Array:
-        """X [N, I] -> y [N, P], a buffer that the next step overwrites."""
+        """Advance by x [N, I] and return y [N, P], a buffer that the next step overwrites."""
         y = x[None]
         for i, packed in enumerate(self._packed):
             (h, c), (k_h, k_c) = self._state[i], self._zoneout[i]

@@ -54,6 +54,9 @@ def pack_weights(cell: str, weights: CellWeights, training: bool = False) -> Pac
     check_choice("cell", cell, CELL_STEPS)
     if weights.weight_hr is not None and cell != "lstm":
         raise ValueError(f"weight_hr must be None for cell {cell!r}: only an LSTM has a projection")
+    if weights.weight_hr is not None and not 1 <= weights.weight_hr.shape[0] <= weights.weight_hr.shape[1]:
+        P, H = weights.weight_hr.shape
+        raise ValueError(f"weight_hr must have shape (P, H) with 1 <= P <= H = {H}, got P = {P}")
     frozen = CellWeights._make(None if array is None else _frozen(array) for array in weights)
     return Packed(cell, frozen, bool(training))
 
