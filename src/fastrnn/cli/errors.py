@@ -6,10 +6,15 @@ from typing import Any
 
 import click
 
+from fastrnn.errors import MissingExtraError
+
 __all__ = ["INTERRUPTED", "OneLineErrors"]
 
 INTERRUPTED = 130
 """Exit code of a command ended by Ctrl-C: 128 and the number of the signal, as in shells."""
+
+USAGE = 2
+"""Exit code of wrong usage, click's own, and of an extra that is not installed."""
 
 # Their messages are written for users throughout the library. Anything else is a defect of the program and
 # keeps its traceback.
@@ -17,7 +22,7 @@ _MESSAGES = (ValueError, RuntimeError, ArithmeticError, ImportError, MemoryError
 
 
 class OneLineErrors(click.Group):
-    """A group that reports what a user can mend in one line and exits with 1, and with 130 after Ctrl-C."""
+    """A group that reports what a user can mend in one line; exit codes as in :mod:`fastrnn.cli`."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command and translate its errors."""
@@ -30,10 +35,12 @@ class OneLineErrors(click.Group):
         except (click.exceptions.Exit, click.Abort):
             raise  # click's own, which are RuntimeErrors
         except (OSError, *_MESSAGES) as error:
-            missing_of_ours = isinstance(error, ModuleNotFoundError)
-            if ctx.params.get("traceback") or missing_of_ours:
+            if ctx.params.get("traceback") or isinstance(error, ModuleNotFoundError):
                 raise
-            raise click.ClickException(_message(error)) from error
+            failure = click.ClickException(_message(error))
+            if isinstance(error, MissingExtraError):
+                failure.exit_code = USAGE
+            raise failure from error
 
 
 def _message(error: BaseException) -> str:
