@@ -13,9 +13,6 @@ __all__ = ["INTERRUPTED", "OneLineErrors"]
 INTERRUPTED = 130
 """Exit code of a command ended by Ctrl-C: 128 and the number of the signal, as in shells."""
 
-USAGE = 2
-"""Exit code of wrong usage, click's own, and of an extra that is not installed."""
-
 # Their messages are written for users throughout the library. Anything else is a defect of the program and
 # keeps its traceback.
 _MESSAGES = (ValueError, RuntimeError, ArithmeticError, ImportError, MemoryError)
@@ -37,10 +34,12 @@ class OneLineErrors(click.Group):
         except (OSError, *_MESSAGES) as error:
             if ctx.params.get("traceback") or isinstance(error, ModuleNotFoundError):
                 raise
-            failure = click.ClickException(_message(error))
-            if isinstance(error, MissingExtraError):
-                failure.exit_code = USAGE
-            raise failure from error
+            kind = _NotInstalled if isinstance(error, MissingExtraError) else click.ClickException
+            raise kind(_message(error)) from error
+
+
+class _NotInstalled(click.ClickException):
+    exit_code = 2
 
 
 def _message(error: BaseException) -> str:
