@@ -1,39 +1,30 @@
 /* Rows times packed panels: out = init + A B. Input products over a window of steps, dx, projections, linear layers. */
 
+static void FN(product_tile)(const void *product, int64_t row, int R, int64_t unit, int units, const vec *acc)
+{
+    const frnn_product *q = product;
+    for (int r = 0; r < R; r++)
+        for (int64_t g = 0; g < q->b.gates; g++)
+            for (int u = 0; u < units; u++, acc++) {
+                real *out = (real *)q->out[row + r] + g * q->out_gate_stride;
+                if (q->out_padded)
+                    v_store(out + unit + u * VL, *acc);
+                else
+                    FN(store_exact)(out, unit + u * VL, q->b.n, *acc);
+            }
+}
+
 static void FN(product)(const frnn_product *q)
 {
-    vec acc[TILE_ACCUMULATORS];
-    for (int64_t p = 0; p < FN(panel_count)(&q->b); p++) {
-        const int64_t units = FN(panel_units)(&q->b, p), first = p * q->b.units * VL;
-        const int NV = (int)(q->b.gates * units);
-        int64_t init_offset[4], out_offset[4];
-        for (int v = 0; v < NV; v++) {
-            const int64_t unit = first + v % units * VL;
-            init_offset[v] = v / units * q->init_gate_stride + unit;
-            out_offset[v] = v / units * q->out_gate_stride + unit;
-        }
-        FN(tile_args) t = {.segments = &q->a_segments,
-                           .b = FN(panel_data)(&q->b, p),
-                           .init_offset = q->init ? init_offset : NULL,
-                           .acc = acc};
-        for (int r = 0; r < TILE_MAX_ROWS; r++)
-            t.init[r] = q->init;
-        const int64_t tiles = FN(tile_count)(q->m, TILE_ROWS(NV));
-        for (int64_t i = 0; i < tiles; i++) {
-            const int64_t row = FN(tile_begin)(q->m, tiles, i);
-            const int R = (int)(FN(tile_begin)(q->m, tiles, i + 1) - row);
-            for (int r = 0; r < R; r++)
-                t.a[r] = q->a[row + r];
-            FN(tiles)[R][NV](&t);
-            for (int r = 0; r < R; r++)
-                for (int v = 0; v < NV; v++) {
-                    const int64_t left = q->b.n - (first + v % units * VL);
-                    real *out = (real *)q->out[row + r] + out_offset[v];
-                    if (q->out_padded || left >= VL)
-                        v_store(out, acc[r * NV + v]);
-                    else
-                        v_store_n(out, acc[r * NV + v], (int)left);
-                }
-        }
-    }
+    const int64_t init_gate[FRNN_MAX_GATES] = {0, q->init_gate_stride, 2 * q->init_gate_stride,
+                                               3 * q->init_gate_stride};
+    const FN(walk_args) w = {.b = &q->b,
+                             .segments = &q->a_segments,
+                             .rows = q->a,
+                             .row_size = sizeof *q->a,
+                             .init_gate = q->init ? init_gate : NULL,
+                             .shared_init = q->init,
+                             .m = q->m,
+                             .step = q};
+    FN(walk)(&w, FN(product_tile));
 }

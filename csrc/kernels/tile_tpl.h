@@ -6,7 +6,8 @@
  * multiply-add a term. That is what makes a row's result independent of the batch around it and of the threads.
  *
  * Register budget: R * NV accumulators, NV panel vectors, one broadcast. 32 registers (AVX-512, NEON): 6 x 4, 8 x 3;
- * 16 registers: 3 x 4, 4 x 3.
+ * 16 registers: 3 x 4, 4 x 3. One or two rows alone have too few chains to hide the latency of the FMA: they take
+ * several panels at once.
  */
 
 #if FRNN_VECTOR_BYTES == 64 || defined(__aarch64__)
@@ -21,19 +22,23 @@ typedef struct FN(tile_args) {
     const real *a[TILE_MAX_ROWS];        /* row pointers */
     const frnn_segments *segments;
     const real *b;                       /* [k][NV][V] */
+    int64_t panel_stride;                /* from a panel of b to the next, where a tile takes several */
     const real *init[TILE_MAX_ROWS];     /* read if init_offset is not NULL */
-    const int64_t *init_offset;          /* [NV] */
-    vec *acc;                            /* out [R][NV] */
+    const int64_t *init_offset;          /* [NP][NV] */
+    vec *acc;                            /* out [NP][R][NV] */
 } FN(tile_args);
 
-FRNN_INLINE void FN(tile_body)(const int R, const int NV, const FN(tile_args) *t)
+FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN(tile_args) *t)
 {
-    vec acc[TILE_MAX_ROWS][4];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++)
+    vec acc[TILE_ACCUMULATORS];
 #pragma GCC unroll 4
-        for (int v = 0; v < NV; v++)
-            acc[r][v] = t->init_offset ? v_load(t->init[r] + t->init_offset[v]) : v_zero();
+    for (int p = 0; p < NP; p++)
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; v++)
+                acc[(p * R + r) * NV + v] =
+                    t->init_offset ? v_load(t->init[r] + t->init_offset[p * NV + v]) : v_zero();
 
     const real *b = t->b;
     const int64_t length = t->segments->length;
@@ -43,49 +48,54 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const FN(tile_args) *t
         for (int r = 0; r < R; r++)
             a[r] = t->a[r] + t->segments->offset[s];
         for (int64_t k = 0; k < length; k++, b += NV * VL) {
-            vec bv[4];
 #pragma GCC unroll 4
-            for (int v = 0; v < NV; v++)
-                bv[v] = v_load(b + v * VL);
-#pragma GCC unroll 8
-            for (int r = 0; r < R; r++) {
-                const vec ar = v_splat(a[r][k]);
+            for (int p = 0; p < NP; p++) {
+                vec bv[4];
 #pragma GCC unroll 4
                 for (int v = 0; v < NV; v++)
-                    acc[r][v] = v_fma(ar, bv[v], acc[r][v]);
+                    bv[v] = v_load(b + p * t->panel_stride + v * VL);
+#pragma GCC unroll 8
+                for (int r = 0; r < R; r++) {
+                    const vec ar = v_splat(a[r][k]);
+#pragma GCC unroll 4
+                    for (int v = 0; v < NV; v++)
+                        acc[(p * R + r) * NV + v] = v_fma(ar, bv[v], acc[(p * R + r) * NV + v]);
+                }
             }
         }
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; v++)
-            t->acc[r * NV + v] = acc[r][v];
+#pragma GCC unroll 24
+    for (int i = 0; i < NP * R * NV; i++)
+        t->acc[i] = acc[i];
 }
 
-#define DEFINE_TILE(R, NV)                                                                                             \
-    static FRNN_NOINLINE void FN(tile_##R##x##NV)(const FN(tile_args) *t)                                              \
-    {                                                                                                                  \
-        FN(tile_body)(R, NV, t);                                                                                       \
-    }
-#define TILE_ROW_VARIANTS(X, NV) X(1, NV) X(2, NV) X(3, NV) X(4, NV) X(5, NV) X(6, NV) X(7, NV) X(8, NV)
+/* X(R, NV, NP): every tile there is. NP panels at once only for few rows. */
+#define TILE_ROW_VARIANTS(X, NV) X(1, NV, 1) X(2, NV, 1) X(3, NV, 1) X(4, NV, 1) X(5, NV, 1) X(6, NV, 1)
 #if TILE_ACCUMULATORS == 24
+#define TILE_PANELS(R, NV) ((NV) < 3 ? 1 : (R) == 1 ? 4 : (R) == 2 ? 2 : 1)
 #define TILE_VARIANTS(X)                                                                                               \
-    TILE_ROW_VARIANTS(X, 1) TILE_ROW_VARIANTS(X, 2) TILE_ROW_VARIANTS(X, 3)                                            \
-    X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4)
+    TILE_ROW_VARIANTS(X, 1) X(7, 1, 1) X(8, 1, 1) TILE_ROW_VARIANTS(X, 2) X(7, 2, 1) X(8, 2, 1)                        \
+    TILE_ROW_VARIANTS(X, 3) X(7, 3, 1) X(8, 3, 1) TILE_ROW_VARIANTS(X, 4) X(1, 3, 4) X(2, 3, 2) X(1, 4, 4) X(2, 4, 2)
 #else
+#define TILE_PANELS(R, NV) ((NV) >= 3 && (R) == 1 ? 2 : 1)
 #define TILE_VARIANTS(X)                                                                                               \
-    TILE_ROW_VARIANTS(X, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(1, 3) X(2, 3) X(3, 3) X(4, 3)            \
-    X(1, 4) X(2, 4) X(3, 4)
+    TILE_ROW_VARIANTS(X, 1) X(7, 1, 1) X(8, 1, 1) TILE_ROW_VARIANTS(X, 2) X(1, 3, 1) X(2, 3, 1) X(3, 3, 1)             \
+    X(4, 3, 1) X(1, 4, 1) X(2, 4, 1) X(3, 4, 1) X(1, 3, 2) X(1, 4, 2)
 #endif
-TILE_VARIANTS(DEFINE_TILE)
 
-static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5])(const FN(tile_args) *) = {
-#define TILE_ENTRY(R, NV) [R][NV] = FN(tile_##R##x##NV),
+#define DEFINE_TILE(R, NV, NP)                                                                                         \
+    static FRNN_NOINLINE void FN(tile_##R##x##NV##x##NP)(const FN(tile_args) *t)                                       \
+    {                                                                                                                  \
+        FN(tile_body)(R, NV, NP, t);                                                                                   \
+    }
+TILE_VARIANTS(DEFINE_TILE)
+#undef DEFINE_TILE
+
+static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5][5])(const FN(tile_args) *) = {
+#define TILE_ENTRY(R, NV, NP) [R][NV][NP] = FN(tile_##R##x##NV##x##NP),
     TILE_VARIANTS(TILE_ENTRY)
 #undef TILE_ENTRY
 };
-#undef DEFINE_TILE
 
 /* Rows are spread evenly over tiles: 32 rows of at most 6 are 6+6+5+5+5+5, not 5 x 6 + 2. */
 FRNN_INLINE int64_t FN(tile_count)(int64_t m, int64_t most)

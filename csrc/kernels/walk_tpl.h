@@ -1,6 +1,6 @@
-/* The fused recurrent product: every panel of units over every tile of rows, each finished tile handed to an epilogue
- * while it is hot. Cells provide the epilogue; rows are arrays of the structs of kernel_table.h, of which `operand` and
- * `init` name the pointer fields that the tile reads. */
+/* Rows times packed panels: every panel of units over every tile of rows, each finished tile handed to an epilogue while
+ * it is hot. Cells and product provide the epilogue. A row is a struct (of kernel_table.h, or just a pointer), of which
+ * `operand` and `init` name the pointer fields that the tile reads. */
 
 typedef void (*FN(epilogue))(const void *step, int64_t row, int R, int64_t unit, int units, const vec *acc);
 
@@ -10,6 +10,7 @@ typedef struct FN(walk_args) {
     const void *rows;
     size_t row_size, operand, init; /* bytes: size of a row's struct, offsets of its pointer fields */
     const int64_t *init_gate;       /* [gates] offset of each gate in the init row; NULL: start from zero */
+    const void *shared_init;        /* one init row for all, instead of the field */
     int64_t m;
     const void *step;
 } FN(walk_args);
@@ -21,28 +22,34 @@ FRNN_INLINE const real *FN(row_pointer)(const FN(walk_args) *w, int64_t row, siz
 
 FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
+    const frnn_panels *b = w->b;
+    const int64_t panels = FN(panel_count)(b);
     vec acc[TILE_ACCUMULATORS];
-    for (int64_t p = 0; p < FN(panel_count)(w->b); p++) {
-        const int units = (int)FN(panel_units)(w->b, p);
-        const int64_t first = p * w->b->units * VL;
-        const int NV = (int)w->b->gates * units;
-        int64_t init_offset[4];
-        for (int v = 0; v < NV; v++)
-            init_offset[v] = (w->init_gate ? w->init_gate[v / units] : 0) + first + v % units * VL;
+    for (int64_t p = 0, NP; p < panels; p += NP) {
+        const int units = (int)FN(panel_units)(b, p);
+        const int NV = (int)b->gates * units;
+        const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
+        NP = w->m > 2 ? 1 : TILE_PANELS(w->m, NV); /* several panels only if all of them are full */
+        if (p + NP > panels || FN(panel_units)(b, p + NP - 1) < units)
+            NP = 1;
+        int64_t init_offset[TILE_ACCUMULATORS];
+        for (int v = 0; v < (int)NP * NV && w->init_gate; v++)
+            init_offset[v] = w->init_gate[v % NV / units] + ((p + v / NV) * b->units + v % units) * VL;
         FN(tile_args) t = {.segments = w->segments,
-                           .b = FN(panel_data)(w->b, p),
+                           .b = FN(panel_data)(b, p),
+                           .panel_stride = b->depth * NV * VL,
                            .init_offset = w->init_gate ? init_offset : NULL,
                            .acc = acc};
-        const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
         for (int64_t i = 0; i < tiles; i++) {
             const int64_t row = FN(tile_begin)(w->m, tiles, i);
             const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
             for (int r = 0; r < R; r++) {
                 t.a[r] = FN(row_pointer)(w, row + r, w->operand);
-                t.init[r] = FN(row_pointer)(w, row + r, w->init);
+                t.init[r] = w->shared_init ? w->shared_init : FN(row_pointer)(w, row + r, w->init);
             }
-            FN(tiles)[R][NV](&t);
-            epilogue(w->step, row, R, first, units, acc);
+            FN(tiles)[R][NV][NP](&t);
+            for (int64_t j = 0; j < NP; j++)
+                epilogue(w->step, row, R, (p + j) * b->units * VL, units, acc + j * R * NV);
         }
     }
 }
