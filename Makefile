@@ -27,21 +27,21 @@ test-all: ## the same under every Python from 3.11 to 3.14 that is installed her
 	scripts/test_all.sh
 
 test-c: ## build the engine without Python and run its own test program
-	$(MAKE) -C csrc test
+	$(MAKE) -j4 -C csrc test
 
 sanitize: ## the C test program under AddressSanitizer and UndefinedBehaviorSanitizer
-	$(MAKE) -C csrc test SANITIZE=address,undefined
+	$(MAKE) -j4 -C csrc test SANITIZE=address,undefined
 
 test-neon: ## the C test program cross-compiled for aarch64 and run by qemu
 	@for tool in aarch64-linux-gnu-gcc qemu-aarch64; do command -v $$tool >/dev/null || { \
 	  echo "$$tool is missing: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"; exit 1; }; done
-	$(MAKE) -C csrc test CC=aarch64-linux-gnu-gcc LDFLAGS=-static RUN=qemu-aarch64
+	$(MAKE) -j4 -C csrc test CC=aarch64-linux-gnu-gcc LDFLAGS=-static RUN=qemu-aarch64
 
 lint: $(VENV)/.dev ## every static check, as CI runs them
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/cython-lint src
+	PATH="$(BIN):$$PATH" cython-lint src
 	$(BIN)/codespell
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 
