@@ -34,6 +34,7 @@ static void FN(rmsprop)(const frnn_optimizer_args *q)
         if (mean) {
             mean[i] = alpha * mean[i] + rest * g;
             variance -= mean[i] * mean[i];
+            variance = variance > 0 ? variance : 0; /* a constant gradient leaves rounding errors of either sign */
         }
         real step = g / (real_sqrt(variance) + eps);
         if (buffer)

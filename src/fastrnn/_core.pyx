@@ -546,7 +546,8 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
     q.h0 = _pointer(keep, "h0", h0, dtype, (N, P))
     q.c0 = _pointer(keep, "c0", c0, dtype, (N, H))
     if lengths is not None:
-        keep.append(_ids("lengths", lengths, (N,), 0, T, None))
+        # A copy: backward indexes memory by them again.
+        keep.append(_ids("lengths", np.array(lengths), (N,), 0, T, None))
         q.lengths = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>keep[-1])
     if resets is not None:
         q.resets = <const uint8_t *>_pointer(keep, "resets", np.asarray(resets, bool).view(UINT8), UINT8, (T, N))
