@@ -29,7 +29,7 @@ def changed(p: Parameter, since: int) -> bool:
     return p.version > since
 
 
-class Scale(Layer):
+class Gain(Layer):
     """Smallest layer there is."""
 
     def __init__(self, factor: float = 1.0) -> None:
@@ -54,11 +54,11 @@ class Pair(Layer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = Scale(2.0)
+        self.first = Gain(2.0)
         self.bias = Parameter([0.5])
-        self.second = Scale(3.0)
+        self.second = Gain(3.0)
         self.nothing = None
-        self._hidden = Scale(9.0)
+        self._hidden = Gain(9.0)
         self._noise = np.random.default_rng(3)
 
 
@@ -317,7 +317,7 @@ def test_shared_parameters_count_once_and_are_saved_under_each_name() -> None:
 
 
 def test_a_parameter_cannot_be_lost_by_assigning_an_array() -> None:
-    layer = Scale()
+    layer = Gain()
     with pytest.raises(TypeError, match=r"factor\.data"):
         layer.factor = np.float64(2)  # type: ignore[assignment]
     assert isinstance(layer.factor, Parameter)
@@ -336,7 +336,7 @@ def test_modes_and_gradients_are_recursive() -> None:
 
 
 def test_contexts_are_a_stack() -> None:
-    layer = Scale(1.0).train()
+    layer = Gain(1.0).train()
     layer(np.array([1.0]))
     layer(np.array([10.0]))
     layer.eval().zero_grad()
@@ -350,7 +350,7 @@ def test_contexts_are_a_stack() -> None:
 
 
 def test_backward_in_eval_mode_says_what_to_do() -> None:
-    layer = Scale().train()
+    layer = Gain().train()
     layer(np.ones(1))
     layer.eval()
     with pytest.raises(RuntimeError, match=r"\.train\(\)"):
@@ -441,13 +441,13 @@ def test_random_generators_by_name() -> None:
 
 
 def test_configurations() -> None:
-    config = layer_config(Scale(4.0))
-    assert config == {"class": "Scale", "factor": 4.0}
+    config = layer_config(Gain(4.0))
+    assert config == {"class": "Gain", "factor": 4.0}
     made = Layer.from_config(config)
-    assert isinstance(made, Scale)
+    assert isinstance(made, Gain)
     assert made.factor.data == 4
-    assert Scale.from_config({"factor": 5.0}).factor.data == 5
-    assert repr(made) == "Scale(factor=4.0)"
+    assert Gain.from_config({"factor": 5.0}).factor.data == 5
+    assert repr(made) == "Gain(factor=4.0)"
     assert repr(Pair()) == "Pair()"
 
 
@@ -456,8 +456,8 @@ def test_configurations() -> None:
     [
         (Layer, {"class": "Nowhere"}, "'Nowhere', which is not defined"),
         (Layer, {}, "'Layer', which is not defined"),
-        (Linear, {"class": "Scale", "factor": 1.0}, "that of a Scale, not of a Linear"),
-        (Scale, {"colour": 1}, "does not fit Scale"),
+        (Linear, {"class": "Gain", "factor": 1.0}, "that of a Gain, not of a Linear"),
+        (Gain, {"colour": 1}, "does not fit Gain"),
         (Linear, {"in_features": 0, "out_features": 1}, "in_features must be at least 1"),
     ],
 )
@@ -472,12 +472,12 @@ def test_names_of_built_in_classes_are_taken() -> None:
 
 
 def test_own_classes_may_be_defined_again() -> None:
-    old = Layer._registry["Scale"]
+    old = Layer._registry["Gain"]
     try:
-        new = type("Scale", (Scale,), {})
-        assert isinstance(Layer.from_config({"class": "Scale"}), new)
+        new = type("Gain", (Gain,), {})
+        assert isinstance(Layer.from_config({"class": "Gain"}), new)
     finally:
-        Layer._registry["Scale"] = old
+        Layer._registry["Gain"] = old
 
 
 def test_what_a_layer_does_not_define_is_said() -> None:

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -31,7 +31,9 @@ from fastrnn.layers._sequence import SequenceInput, read_sequence
 from fastrnn.layers._state import State, StateLayout
 from fastrnn.layers._weights import INITS, CellNames, cell_names, initial_weights
 from fastrnn.layers.base import Layer, PackCache, Parameter, float_dtype
-from fastrnn.streaming import Stream
+
+if TYPE_CHECKING:
+    from fastrnn.streaming import Stream
 
 __all__ = ["RecurrentStack"]
 
@@ -314,6 +316,8 @@ class RecurrentStack(Layer):
         ValueError
             If the layer is bidirectional: the reverse direction would need the future.
         """
+        from fastrnn.streaming import Stream  # which reads and gives states in this package's forms
+
         if self.bidirectional:
             raise ValueError(
                 "a bidirectional layer cannot stream: its reverse direction needs the whole sequence; "
