@@ -98,7 +98,7 @@ void frnn_cross_entropy(const frnn_cross_entropy_args *q, double *loss_sum, doub
         job.smoothing_weight_sum = 0;
         for (int64_t c = 0; c < q->C; c++)
             job.smoothing_weight_sum += q->dtype == FRNN_FLOAT32 ? (double)((const float *)q->class_weight)[c]
-                                                                  : ((const double *)q->class_weight)[c];
+                                                                 : ((const double *)q->class_weight)[c];
     }
     frnn_parallel(cross_entropy_thread, &job,
                   frnn_threads_for(4 * FRNN_FLOP_PER_ELEMENT * (double)q->M * (double)q->C, q->M));

@@ -14,6 +14,10 @@
 #ifndef FRNN_CELL_LIST_H
 #define FRNN_CELL_LIST_H
 
+/* clang-format off: a table
+ *    id                     name              gates in saved c_slot  panel  direct  recurrent */
+#define FRNN_CELL_LIST_H
+
 /*    id                     name              gates in saved c_slot  panel  direct  recurrent */
 #define FRNN_CELL_LIST(X)                                                                                              \
     X(FRNN_RNN_TANH,         rnn_tanh,         1,    1, 1,    -1,     1, 4,  0,      1, FRNN_SLOTS(0))                 \
@@ -21,6 +25,7 @@
     X(FRNN_LSTM,             lstm,             4,    4, 6,    4,      4, 1,  0,      4, FRNN_SLOTS(0, 1, 2, 3))        \
     X(FRNN_GRU,              gru,              3,    4, 4,    -1,     3, 1,  1,      3, FRNN_SLOTS(0, 1, 3))           \
     X(FRNN_GRU_RESET_BEFORE, gru_reset_before, 3,    3, 4,    -1,     2, 2,  1,      2, FRNN_SLOTS(0, 1))
+/* clang-format on */
 
 #define FRNN_SLOTS(...) {__VA_ARGS__}
 

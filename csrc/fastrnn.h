@@ -29,10 +29,10 @@ typedef enum { FRNN_RNN_TANH = 0, FRNN_RNN_RELU, FRNN_LSTM, FRNN_GRU, FRNN_GRU_R
 
 /* ---- machine: instruction sets and threads ---- */
 
-int frnn_isa_count(void);               /* of this build, best first */
+int frnn_isa_count(void); /* of this build, best first */
 const char *frnn_isa_name(int index);
-int frnn_isa_supported(int index);      /* by this machine */
-int frnn_isa_current(void);             /* index; -1 before frnn_start */
+int frnn_isa_supported(int index); /* by this machine */
+int frnn_isa_current(void);        /* index; -1 before frnn_start */
 /* Chooses the ISA (NULL: the environment's FASTRNN_ISA, or else the best supported) and starts the thread pool's
  * bookkeeping. An unknown or unsupported name is an error, never another ISA. */
 frnn_status frnn_start(const char *isa);
@@ -43,7 +43,7 @@ int frnn_get_num_threads(void);
 
 typedef struct frnn_layer {
     int32_t cell, dtype;
-    int32_t isa;       /* index; what is packed or saved for one ISA is read by the same */
+    int32_t isa; /* index; what is packed or saved for one ISA is read by the same */
     int64_t input_size, hidden_size;
     int64_t proj_size; /* 0: none; LSTM only */
 } frnn_layer;
@@ -63,27 +63,27 @@ typedef struct frnn_sequence {
     frnn_layer layer;
     const void *packed;
     int64_t T, N;
-    int reverse;               /* each row from its own last step to its first */
-    int training;              /* fill `saved` */
-    int threads;               /* from frnn_sequence_threads; scratch is sized for it */
+    int reverse;  /* each row from its own last step to its first */
+    int training; /* fill `saved` */
+    int threads;  /* from frnn_sequence_threads; scratch is sized for it */
 
-    const void *x;             /* [T, N, I]; NULL with input_table */
+    const void *x; /* [T, N, I]; NULL with input_table */
     int64_t x_t_stride, x_n_stride;
-    const int64_t *tokens;     /* [T, N] rows of input_table, which replaces the input product; inference only */
-    const void *input_table;   /* from frnn_input_table, or NULL */
-    const void *h0, *c0;       /* [N, P], [N, H]; NULL: zeros */
-    const int64_t *lengths;    /* [N] in 0..T, any order; NULL: T */
-    const uint8_t *resets;     /* [T, N]: the state is zero before this step; NULL: none */
-    const void *input_mask;    /* [N, I] multiplies x_t at every step; NULL: ones */
-    const void *hidden_mask;   /* [N, P] multiplies h in the recurrent product; NULL: ones */
-    const void *zoneout_h, *zoneout_c;           /* [T, N, P], [T, N, H]: share of the previous state; NULL: 0 */
+    const int64_t *tokens;   /* [T, N] rows of input_table, which replaces the input product; inference only */
+    const void *input_table; /* from frnn_input_table, or NULL */
+    const void *h0, *c0;     /* [N, P], [N, H]; NULL: zeros */
+    const int64_t *lengths;  /* [N] in 0..T, any order; NULL: T */
+    const uint8_t *resets;   /* [T, N]: the state is zero before this step; NULL: none */
+    const void *input_mask;  /* [N, I] multiplies x_t at every step; NULL: ones */
+    const void *hidden_mask; /* [N, P] multiplies h in the recurrent product; NULL: ones */
+    const void *zoneout_h, *zoneout_c; /* [T, N, P], [T, N, H]: share of the previous state; NULL: 0 */
     int64_t zoneout_h_t_stride, zoneout_h_n_stride, zoneout_c_t_stride, zoneout_c_n_stride;
 
-    void *y;                   /* out [T, N, P]; zero past a length */
+    void *y; /* out [T, N, P]; zero past a length */
     int64_t y_t_stride, y_n_stride;
-    void *hn, *cn;             /* out [N, P], [N, H]; cn NULL unless LSTM; may be h0 and c0 */
-    void *saved;               /* out, frnn_saved_size bytes; NULL unless training */
-    void *scratch;             /* frnn_forward_scratch bytes */
+    void *hn, *cn; /* out [N, P], [N, H]; cn NULL unless LSTM; may be h0 and c0 */
+    void *saved;   /* out, frnn_saved_size bytes; NULL unless training */
+    void *scratch; /* frnn_forward_scratch bytes */
 } frnn_sequence;
 
 int frnn_sequence_threads(const frnn_sequence *); /* as many as the work is worth, at most frnn_get_num_threads() */
@@ -94,14 +94,14 @@ void frnn_forward(const frnn_sequence *);
 /* The sequence is the one that forward ran, with y, x, h0, c0 and saved as forward left them; saved is used up. */
 typedef struct frnn_sequence_gradient {
     const frnn_sequence *sequence;
-    const void *dy;            /* [T, N, P]; NULL: zeros; not read past a length */
+    const void *dy; /* [T, N, P]; NULL: zeros; not read past a length */
     int64_t dy_t_stride, dy_n_stride;
-    const void *dhn, *dcn;     /* [N, P], [N, H]; NULL: zeros */
-    void *dx;                  /* out [T, N, I], or NULL; zero past a length */
+    const void *dhn, *dcn; /* [N, P], [N, H]; NULL: zeros */
+    void *dx;              /* out [T, N, I], or NULL; zero past a length */
     int64_t dx_t_stride, dx_n_stride;
-    void *dh0, *dc0;           /* out [N, P], [N, H]; dc0 NULL unless LSTM */
-    frnn_weights dweights;     /* added to; NULL members are not computed */
-    void *scratch;             /* frnn_backward_scratch bytes */
+    void *dh0, *dc0;       /* out [N, P], [N, H]; dc0 NULL unless LSTM */
+    frnn_weights dweights; /* added to; NULL members are not computed */
+    void *scratch;         /* frnn_backward_scratch bytes */
 } frnn_sequence_gradient;
 
 size_t frnn_backward_scratch(const frnn_sequence_gradient *);
@@ -150,8 +150,8 @@ void frnn_scale(int dtype, int64_t n, double factor, void *x);
 typedef enum { FRNN_SGD = 0, FRNN_RMSPROP, FRNN_ADAGRAD, FRNN_ADAM } frnn_optimizer;
 typedef struct frnn_optimizer_args {
     int64_t n;
-    void *param;              /* [n] updated */
-    const void *grad;         /* [n] */
+    void *param;                    /* [n] updated */
+    const void *grad;               /* [n] */
     void *state1, *state2, *state3; /* [n] updated; what they hold and which may be NULL: kernels/optimizer_tpl.h */
     double lr, weight_decay, eps;
     double momentum, dampening; /* SGD, RMSprop */
@@ -167,19 +167,20 @@ void frnn_optimizer_step(frnn_optimizer, int dtype, const frnn_optimizer_args *)
 
 typedef struct frnn_token_stream {
     int64_t layers;
-    const frnn_sequence *sequences; /* [layers], T = N = 1, hn is h0 and cn is c0; the first has input_table and tokens */
-    int64_t *token;                 /* the token slot that sequences[0].tokens points to */
+    const frnn_sequence
+        *sequences; /* [layers], T = N = 1, hn is h0 and cn is c0; the first has input_table and tokens */
+    int64_t *token; /* the token slot that sequences[0].tokens points to */
     frnn_linear out;
     const void *out_packed;
-    const void *h;                  /* [P] output of the last layer */
-    void *logits;                   /* [V] */
-    void *linear_scratch;           /* frnn_linear_scratch(out, 1, 1) */
+    const void *h;        /* [P] output of the last layer */
+    void *logits;         /* [V] */
+    void *linear_scratch; /* frnn_linear_scratch(out, 1, 1) */
 } frnn_token_stream;
 
 typedef struct frnn_sampling {
-    double temperature;             /* 0: the most likely token, lowest index on ties */
-    int64_t top_k;                  /* 0: off */
-    double top_p;                   /* 1: off */
+    double temperature; /* 0: the most likely token, lowest index on ties */
+    int64_t top_k;      /* 0: off */
+    double top_p;       /* 1: off */
 } frnn_sampling;
 
 size_t frnn_input_table_size(const frnn_layer *, int64_t V);

@@ -60,65 +60,65 @@ typedef struct frnn_outer {
     int64_t b_offset, n;
     void *out;
     int64_t ld;
-    void *column_sum;        /* [m] += column sums of a, or NULL */
-    void *scratch;           /* outer_scratch(n) bytes */
+    void *column_sum; /* [m] += column sums of a, or NULL */
+    void *scratch;    /* outer_scratch(n) bytes */
 } frnn_outer;
 
 /* One batch row of one step, forward. Rows marked "padded" hold Hp reals, the others exactly as many as the letter
  * says. NULL where a cell or call has no use for it. */
 typedef struct frnn_row_forward {
-    const void *operand; /* [P] state that enters the recurrent product */
-    const void *gates_in;/* [slots][Hp] padded: bias + input product */
-    const void *h_prev;  /* [P] state for the direct paths */
-    const void *c_prev;  /* [H] padded */
-    void *saved;         /* [saved slots][Hp] padded; in inference only a work row */
-    void *h;             /* [H] out: the new state (before a projection) */
-    void *c;             /* [H] out, padded; may be c_prev */
+    const void *operand;               /* [P] state that enters the recurrent product */
+    const void *gates_in;              /* [slots][Hp] padded: bias + input product */
+    const void *h_prev;                /* [P] state for the direct paths */
+    const void *c_prev;                /* [H] padded */
+    void *saved;                       /* [saved slots][Hp] padded; in inference only a work row */
+    void *h;                           /* [H] out: the new state (before a projection) */
+    void *c;                           /* [H] out, padded; may be c_prev */
     const void *zoneout_h, *zoneout_c; /* [H] */
 } frnn_row_forward;
 
 typedef struct frnn_step_forward {
     const frnn_row_forward *rows;
     int64_t m;
-    frnn_panels recurrent;     /* gate-interleaved W_hh */
-    frnn_panels candidate;     /* gru_reset_before: the n gate's part of W_hh */
+    frnn_panels recurrent; /* gate-interleaved W_hh */
+    frnn_panels candidate; /* gru_reset_before: the n gate's part of W_hh */
     int64_t H, Hp;
-    int training;              /* fill `saved` for backward */
+    int training; /* fill `saved` for backward */
     int zoneout_h, zoneout_c;
 } frnn_step_forward;
 
 /* One batch row of one step, backward. */
 typedef struct frnn_row_backward {
-    const void *gates_next;   /* saved row of the step after, holding its dgates; or zeros */
-    const void *mask;         /* [P] hidden_mask, or NULL */
-    const void *dh_direct;    /* [H] padded: what reaches dh past the recurrent product */
-    void *dh_direct_out;      /* [H] padded: the same for the step before (may be dh_direct's array) */
-    const void *dy;           /* [P] */
-    void *saved;              /* in: this step's gates; out: dgates in their slots */
-    const void *operand;      /* [P] masked h_prev */
-    const void *h_prev;       /* [P] */
-    const void *c_prev;       /* [H] padded */
-    const void *dc;           /* [H] padded */
-    void *dc_out;             /* [H] padded */
+    const void *gates_next; /* saved row of the step after, holding its dgates; or zeros */
+    const void *mask;       /* [P] hidden_mask, or NULL */
+    const void *dh_direct;  /* [H] padded: what reaches dh past the recurrent product */
+    void *dh_direct_out;    /* [H] padded: the same for the step before (may be dh_direct's array) */
+    const void *dy;         /* [P] */
+    void *saved;            /* in: this step's gates; out: dgates in their slots */
+    const void *operand;    /* [P] masked h_prev */
+    const void *h_prev;     /* [P] */
+    const void *c_prev;     /* [H] padded */
+    const void *dc;         /* [H] padded */
+    void *dc_out;           /* [H] padded */
     const void *zoneout_h, *zoneout_c;
 } frnn_row_backward;
 
 typedef struct frnn_step_backward {
     const frnn_row_backward *rows;
     int64_t m;
-    frnn_panels recurrent;      /* transposed W_hh (or W_hr where the layer projects) */
-    frnn_segments a_segments;   /* which slots of gates_next enter it */
-    frnn_panels candidate;      /* gru_reset_before: transposed n gate's part */
+    frnn_panels recurrent;    /* transposed W_hh (or W_hr where the layer projects) */
+    frnn_segments a_segments; /* which slots of gates_next enter it */
+    frnn_panels candidate;    /* gru_reset_before: transposed n gate's part */
     int64_t H, Hp;
-    int has_direct;             /* dh_direct_out is written and dh_direct read */
+    int has_direct; /* dh_direct_out is written and dh_direct read */
     int zoneout_h, zoneout_c;
 } frnn_step_backward;
 
 typedef struct frnn_cross_entropy_row_args {
-    const void *logits;  /* [C] */
-    void *dlogits;       /* [C] */
+    const void *logits; /* [C] */
+    void *dlogits;      /* [C] */
     int64_t classes, target;
-    const void *class_weight; /* [C] or NULL */
+    const void *class_weight;               /* [C] or NULL */
     double smoothing, smoothing_weight_sum; /* label_smoothing; sum of class weights (C if none) */
 } frnn_cross_entropy_row_args;
 
@@ -138,11 +138,11 @@ typedef struct frnn_kernels {
     frnn_step_forward_fn step_forward[FRNN_CELL_COUNT];
     frnn_step_backward_fn step_backward[FRNN_CELL_COUNT];
     /* elementwise helpers of the engine and of layers */
-    void (*add_bias)(int64_t n, const void *a, const void *b, void *out);               /* a or b NULL: 0 */
+    void (*add_bias)(int64_t n, const void *a, const void *b, void *out); /* a or b NULL: 0 */
     void (*multiply)(int64_t n, const void *a, const void *b, void *out);
-    void (*accumulate)(int64_t n, const void *a, void *out);                             /* out += a */
+    void (*accumulate)(int64_t n, const void *a, void *out); /* out += a */
     void (*scale)(int64_t n, double factor, void *x);
-    void (*mix)(int64_t n, const void *k, const void *previous, void *x);                /* x = k previous + (1-k) x */
+    void (*mix)(int64_t n, const void *k, const void *previous, void *x); /* x = k previous + (1-k) x */
     /* dh = acc * mask + direct + dy; then with zoneout k: direct_out = k dh, dh = (1-k) dh */
     void (*combine_dh)(int64_t n, void *acc, const void *mask, const void *direct, const void *dy, const void *k,
                        void *direct_out);

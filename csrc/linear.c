@@ -15,7 +15,7 @@ typedef struct linear_job {
     int64_t M;
     const void *x, *dy;
     void *y, *dx, *dweight, *dbias;
-    const void **a;               /* [M] row pointers */
+    const void **a; /* [M] row pointers */
     void **out;
     const void **b;
     char *outer;
@@ -47,8 +47,8 @@ static void carve(linear_job *job, int64_t M, int threads, void *scratch, size_t
     job->a = frnn_take(&arena, sizeof *job->a * (size_t)M);
     job->b = frnn_take(&arena, sizeof *job->b * (size_t)M);
     job->out = frnn_take(&arena, sizeof *job->out * (size_t)M);
-    job->outer_bytes = (job->kernels->outer_scratch(job->linear->in_features) + FRNN_ALIGNMENT - 1) / FRNN_ALIGNMENT *
-                       FRNN_ALIGNMENT;
+    job->outer_bytes =
+        (job->kernels->outer_scratch(job->linear->in_features) + FRNN_ALIGNMENT - 1) / FRNN_ALIGNMENT * FRNN_ALIGNMENT;
     job->outer = frnn_take(&arena, job->outer_bytes * (size_t)threads);
     *bytes = arena.used;
 }

@@ -18,16 +18,16 @@
 typedef struct backward_work {
     int64_t *rows;
     frnn_row_backward *step_rows;
-    const void **a;         /* row pointers of a product over one step */
+    const void **a; /* row pointers of a product over one step */
     void **out;
-    const void **dx_a;      /* of the dx product over a window */
+    const void **dx_a; /* of the dx product over a window */
     void **dx_out;
     int64_t *dx_row;
-    void *dh_direct;        /* [rows][max(Pp, Hp)] */
-    void *dc;               /* [rows][Hp] */
-    void *c0;               /* [rows][Hp] */
-    void *masked_h;         /* [rows][P] */
-    void *outer;            /* scratch of the weight gradients */
+    void *dh_direct; /* [rows][max(Pp, Hp)] */
+    void *dc;        /* [rows][Hp] */
+    void *c0;        /* [rows][Hp] */
+    void *masked_h;  /* [rows][P] */
+    void *outer;     /* scratch of the weight gradients */
     int64_t window;
 } backward_work;
 
@@ -36,10 +36,10 @@ typedef struct backward_job {
     const frnn_sequence *q;
     frnn_plan plan;
     int64_t *order, *counts;
-    void *zeros;            /* [saved_stride] */
+    void *zeros; /* [saved_stride] */
     int has_direct;
-    int row_threads;        /* threads of phase one: no more than rows */
-    int64_t running;        /* entries of the lists below: all steps of all rows, by time, then row */
+    int row_threads; /* threads of phase one: no more than rows */
+    int64_t running; /* entries of the lists below: all steps of all rows, by time, then row */
     const void **saved_rows, **x_rows, **x_masks, **h_rows, **h_masks;
     char *thread_base;
     size_t thread_bytes;
@@ -139,8 +139,8 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t a
             else if (frnn_is_first(q, n, t))
                 row->c_prev = frnn_at(plan, w->c0, i * plan->Hp);
             else
-                row->c_prev = frnn_at(plan, frnn_saved_row(plan, q, n, frnn_previous(q, t)),
-                                      plan->cell->c_slot * plan->Hp);
+                row->c_prev =
+                    frnn_at(plan, frnn_saved_row(plan, q, n, frnn_previous(q, t)), plan->cell->c_slot * plan->Hp);
         }
         if (q->zoneout_h)
             row->zoneout_h = frnn_at(plan, q->zoneout_h, t * q->zoneout_h_t_stride + n * q->zoneout_h_n_stride);
@@ -159,12 +159,8 @@ static void unproject(const backward_job *job, const backward_work *w, int64_t a
         w->a[i] = w->step_rows[i].gates_next;
         w->out[i] = frnn_at(plan, w->step_rows[i].saved, plan->dprojected_offset);
     }
-    const frnn_product product = {.b = plan->recurrent_t,
-                                  .a_segments = *segments,
-                                  .m = active,
-                                  .a = w->a,
-                                  .out = w->out,
-                                  .out_padded = 1};
+    const frnn_product product = {
+        .b = plan->recurrent_t, .a_segments = *segments, .m = active, .a = w->a, .out = w->out, .out_padded = 1};
     plan->kernels->product(&product);
     for (int64_t i = 0; i < active; i++) {
         frnn_row_backward *row = &w->step_rows[i];
@@ -199,8 +195,8 @@ static void input_gradients(const backward_job *job, const backward_work *w, int
     plan->kernels->product(&product);
     if (job->q->input_mask)
         for (int64_t i = 0; i < queued; i++)
-            plan->kernels->multiply(plan->I, w->dx_out[i],
-                                    frnn_at(plan, job->q->input_mask, w->dx_row[i] * plan->I), w->dx_out[i]);
+            plan->kernels->multiply(plan->I, w->dx_out[i], frnn_at(plan, job->q->input_mask, w->dx_row[i] * plan->I),
+                                    w->dx_out[i]);
 }
 
 /* ---- 4': gradients of the initial states, zeros past the lengths ---- */
@@ -220,21 +216,16 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
                    plan->size * (size_t)plan->H);
         if (g->dx)
             for (int64_t t = length; t < q->T; t++)
-                memset(frnn_at(plan, g->dx, t * g->dx_t_stride + n * g->dx_n_stride), 0,
-                       plan->size * (size_t)plan->I);
+                memset(frnn_at(plan, g->dx, t * g->dx_t_stride + n * g->dx_n_stride), 0, plan->size * (size_t)plan->I);
     }
-    const frnn_product product = {.b = plan->recurrent_t,
-                                  .a_segments = plan->recurrent_segments,
-                                  .m = count,
-                                  .a = w->a,
-                                  .out = w->out};
+    const frnn_product product = {
+        .b = plan->recurrent_t, .a_segments = plan->recurrent_segments, .m = count, .a = w->a, .out = w->out};
     plan->kernels->product(&product);
     for (int64_t i = 0; i < count; i++) {
         const void *mask = q->hidden_mask ? frnn_at(plan, q->hidden_mask, w->rows[i] * plan->P) : NULL;
         const int64_t n = w->rows[i], length = frnn_length(q, n), first = q->reverse ? length - 1 : 0;
         const int reset = length > 0 && frnn_is_reset(q, n, first);
-        const void *direct =
-            job->has_direct && !reset ? frnn_at(plan, w->dh_direct, i * direct_stride(plan)) : NULL;
+        const void *direct = job->has_direct && !reset ? frnn_at(plan, w->dh_direct, i * direct_stride(plan)) : NULL;
         plan->kernels->combine_dh(plan->P, w->out[i], mask, direct, NULL, NULL, NULL);
     }
 }
@@ -258,8 +249,8 @@ static void backward_thread(void *context, int index, int threads)
         if (plan->cell->c_slot >= 0) {
             frnn_copy_padded(plan, frnn_at(plan, w.dc, i * plan->Hp),
                              g->dcn ? frnn_at(plan, g->dcn, n * plan->H) : NULL, plan->H, plan->Hp);
-            frnn_copy_padded(plan, frnn_at(plan, w.c0, i * plan->Hp),
-                             q->c0 ? frnn_at(plan, q->c0, n * plan->H) : NULL, plan->H, plan->Hp);
+            frnn_copy_padded(plan, frnn_at(plan, w.c0, i * plan->Hp), q->c0 ? frnn_at(plan, q->c0, n * plan->H) : NULL,
+                             plan->H, plan->Hp);
         }
     }
 

@@ -16,24 +16,24 @@
 
 /* One thread's scratch. */
 typedef struct forward_work {
-    int64_t *rows;               /* its batch rows, longest first */
+    int64_t *rows; /* its batch rows, longest first */
     frnn_row_forward *step_rows;
-    const void **a;              /* row pointers of a product */
+    const void **a; /* row pointers of a product */
     void **out;
-    void *gates;                 /* [window][rows][gates_stride] */
-    void *masked_x;              /* [window][rows][I] */
-    void *masked_h;              /* [rows][P] */
-    void *c;                     /* [rows][Hp]: c0, and in inference c itself */
-    void *saved;                 /* [rows][saved_stride]: work rows of inference */
+    void *gates;    /* [window][rows][gates_stride] */
+    void *masked_x; /* [window][rows][I] */
+    void *masked_h; /* [rows][P] */
+    void *c;        /* [rows][Hp]: c0, and in inference c itself */
+    void *saved;    /* [rows][saved_stride]: work rows of inference */
     int64_t window;
 } forward_work;
 
 typedef struct forward_job {
     const frnn_sequence *q;
     frnn_plan plan;
-    int row_threads;             /* no more than rows */
+    int row_threads; /* no more than rows */
     int64_t *order, *counts;
-    void *zeros;                 /* [max(P, Hp)] */
+    void *zeros; /* [max(P, Hp)] */
     char *thread_base;
     size_t thread_bytes;
 } forward_job;
@@ -135,9 +135,8 @@ static void point_rows(const forward_job *job, const forward_work *w, int64_t ac
         frnn_row_forward *row = &w->step_rows[i];
         const int reset = frnn_is_reset(q, n, t);
         void *y = frnn_at(plan, q->y, t * q->y_t_stride + n * q->y_n_stride);
-        row->gates_in = q->input_table
-                            ? frnn_at(plan, q->input_table, q->tokens[t * q->N + n] * plan->gates_stride)
-                            : frnn_at(plan, w->gates, (step_in_window * count + i) * plan->gates_stride);
+        row->gates_in = q->input_table ? frnn_at(plan, q->input_table, q->tokens[t * q->N + n] * plan->gates_stride)
+                                       : frnn_at(plan, w->gates, (step_in_window * count + i) * plan->gates_stride);
         row->saved = q->training ? frnn_saved_row(plan, q, n, t) : frnn_at(plan, w->saved, i * plan->saved_stride);
         row->h = plan->projects ? frnn_at(plan, row->saved, plan->unprojected_offset) : y;
         row->operand = row->h_prev = frnn_h_prev(plan, q, n, t, job->zeros);
@@ -174,11 +173,8 @@ static void project(const forward_job *job, const forward_work *w, int64_t activ
         w->a[i] = w->step_rows[i].h;
         w->out[i] = frnn_at(plan, q->y, t * q->y_t_stride + w->rows[i] * q->y_n_stride);
     }
-    const frnn_product product = {.b = plan->projection,
-                                  .a_segments = {.count = 1, .length = plan->H},
-                                  .m = active,
-                                  .a = w->a,
-                                  .out = w->out};
+    const frnn_product product = {
+        .b = plan->projection, .a_segments = {.count = 1, .length = plan->H}, .m = active, .a = w->a, .out = w->out};
     plan->kernels->product(&product);
     if (q->zoneout_h)
         for (int64_t i = 0; i < active; i++)
@@ -193,9 +189,9 @@ static void finish_row(const forward_job *job, const forward_work *w, int64_t i)
     const frnn_plan *plan = &job->plan;
     const int64_t n = w->rows[i], length = frnn_length(q, n), P = plan->P;
     const int64_t last = q->reverse ? 0 : length - 1;
-    const void *h = length ? frnn_at(plan, q->y, last * q->y_t_stride + n * q->y_n_stride)
-                  : q->h0  ? frnn_at(plan, q->h0, n * P)
-                           : job->zeros;
+    const void *h = length  ? frnn_at(plan, q->y, last * q->y_t_stride + n * q->y_n_stride)
+                    : q->h0 ? frnn_at(plan, q->h0, n * P)
+                            : job->zeros;
     memmove(frnn_at(plan, q->hn, n * P), h, plan->size * (size_t)P);
     if (plan->cell->c_slot >= 0) {
         const void *c = frnn_at(plan, w->c, i * plan->Hp);

@@ -21,14 +21,14 @@ typedef struct frnn_plan {
     const frnn_cell_counts *cell;
     int64_t I, H, P, Hp, Pp, G; /* Hp, Pp: rounded up to whole vectors */
     int projects;
-    size_t size;                /* of a real */
+    size_t size; /* of a real */
 
     /* saved row: [saved_slots][Hp], and with a projection h before it [Hp] and the gradient after it [Pp] */
-    int64_t gates_stride;       /* of a pre-activation row */
+    int64_t gates_stride; /* of a pre-activation row */
     int64_t saved_stride, unprojected_offset, dprojected_offset;
 
     /* packed weights, pointing into the block */
-    void *bias;                 /* [input_slots][Hp] */
+    void *bias; /* [input_slots][Hp] */
     frnn_panels input, recurrent, candidate, projection;
     frnn_panels input_t, recurrent_t, candidate_t, projection_t; /* training only */
     frnn_segments input_segments, recurrent_segments;            /* dgates in the saved row */

@@ -45,8 +45,7 @@ FRNN_INLINE void FN(elman_backward_epilogue)(const int relu, const void *step, i
                 v_store((real *)row->dh_direct_out + unit, direct);
             }
             const vec h = v_load(saved);
-            v_store(saved, relu ? v_select(h > v_zero(), dh, v_zero())
-                                : dh * v_fma(-h, h, v_splat(1)));
+            v_store(saved, relu ? v_select(h > v_zero(), dh, v_zero()) : dh * v_fma(-h, h, v_splat(1)));
         }
 }
 

@@ -33,8 +33,8 @@ static void FN(scale)(int64_t n, double factor, void *x)
 static void FN(mix)(int64_t n, const void *k, const void *previous, void *x)
 {
     for (int64_t u = 0; u < n; u += VL)
-        FN(store_exact)(x, u, n, FN(zoneout)(FN(load_exact)(k, u, n), FN(load_exact)(previous, u, n),
-                                             FN(load_exact)(x, u, n)));
+        FN(store_exact)(x, u, n,
+                        FN(zoneout)(FN(load_exact)(k, u, n), FN(load_exact)(previous, u, n), FN(load_exact)(x, u, n)));
 }
 
 /* acc becomes dh = acc * mask + direct + dy; with zoneout k it keeps (1 - k) dh and direct_out gets k dh (0 without). */

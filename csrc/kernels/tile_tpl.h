@@ -19,13 +19,13 @@
 #define TILE_ROWS(nv) ((nv) == 0 ? 1 : FRNN_MIN(TILE_MAX_ROWS, TILE_ACCUMULATORS / (nv)))
 
 typedef struct FN(tile_args) {
-    const real *a[TILE_MAX_ROWS];        /* row pointers */
+    const real *a[TILE_MAX_ROWS]; /* row pointers */
     const frnn_segments *segments;
-    const real *b;                       /* [k][NV][V] */
-    int64_t panel_stride;                /* from a panel of b to the next, where a tile takes several */
-    const real *init[TILE_MAX_ROWS];     /* read if init_offset is not NULL */
-    const int64_t *init_offset;          /* [NP][NV] */
-    vec *acc;                            /* out [NP][R][NV] */
+    const real *b;                   /* [k][NV][V] */
+    int64_t panel_stride;            /* from a panel of b to the next, where a tile takes several */
+    const real *init[TILE_MAX_ROWS]; /* read if init_offset is not NULL */
+    const int64_t *init_offset;      /* [NP][NV] */
+    vec *acc;                        /* out [NP][R][NV] */
 } FN(tile_args);
 
 FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN(tile_args) *t)
@@ -37,8 +37,7 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN
         for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
             for (int v = 0; v < NV; v++)
-                acc[(p * R + r) * NV + v] =
-                    t->init_offset ? v_load(t->init[r] + t->init_offset[p * NV + v]) : v_zero();
+                acc[(p * R + r) * NV + v] = t->init_offset ? v_load(t->init[r] + t->init_offset[p * NV + v]) : v_zero();
 
     const real *b = t->b;
     const int64_t length = t->segments->length;
@@ -74,13 +73,15 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN
 #if TILE_ACCUMULATORS == 24
 #define TILE_PANELS(R, NV) ((NV) < 3 ? 1 : (R) == 1 ? 4 : (R) == 2 ? 2 : 1)
 #define TILE_VARIANTS(X)                                                                                               \
-    TILE_ROW_VARIANTS(X, 1) X(7, 1, 1) X(8, 1, 1) TILE_ROW_VARIANTS(X, 2) X(7, 2, 1) X(8, 2, 1)                        \
-    TILE_ROW_VARIANTS(X, 3) X(7, 3, 1) X(8, 3, 1) TILE_ROW_VARIANTS(X, 4) X(1, 3, 4) X(2, 3, 2) X(1, 4, 4) X(2, 4, 2)
+    TILE_ROW_VARIANTS(X, 1)                                                                                            \
+    X(7, 1, 1) X(8, 1, 1) TILE_ROW_VARIANTS(X, 2) X(7, 2, 1) X(8, 2, 1) TILE_ROW_VARIANTS(X, 3) X(7, 3, 1) X(8, 3, 1)  \
+        TILE_ROW_VARIANTS(X, 4) X(1, 3, 4) X(2, 3, 2) X(1, 4, 4) X(2, 4, 2)
 #else
 #define TILE_PANELS(R, NV) ((NV) >= 3 && (R) == 1 ? 2 : 1)
 #define TILE_VARIANTS(X)                                                                                               \
-    TILE_ROW_VARIANTS(X, 1) X(7, 1, 1) X(8, 1, 1) TILE_ROW_VARIANTS(X, 2) X(1, 3, 1) X(2, 3, 1) X(3, 3, 1)             \
-    X(4, 3, 1) X(1, 4, 1) X(2, 4, 1) X(3, 4, 1) X(1, 3, 2) X(1, 4, 2)
+    TILE_ROW_VARIANTS(X, 1)                                                                                            \
+    X(7, 1, 1) X(8, 1, 1) TILE_ROW_VARIANTS(X, 2) X(1, 3, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(1, 4, 1) X(2, 4, 1)    \
+        X(3, 4, 1) X(1, 3, 2) X(1, 4, 2)
 #endif
 
 #define DEFINE_TILE(R, NV, NP)                                                                                         \

@@ -14,10 +14,10 @@
  */
 
 #if REAL_IS_FLOAT
-#define EXP_MAX 88.3f             /* n <= 127: 2^n is finite */
-#define EXP_MIN (-87.3f)          /* n >= -126: 2^n is normal */
-#define TANH_SATURATED 20.0f      /* 2|x| beyond which tanh rounds to 1 */
-#define EXP_ROUND 0x1.8p23f       /* 1.5 * 2^23 */
+#define EXP_MAX 88.3f        /* n <= 127: 2^n is finite */
+#define EXP_MIN (-87.3f)     /* n >= -126: 2^n is normal */
+#define TANH_SATURATED 20.0f /* 2|x| beyond which tanh rounds to 1 */
+#define EXP_ROUND 0x1.8p23f  /* 1.5 * 2^23 */
 #define EXP_LN2_HIGH 0.693115234375f
 #define EXP_LN2_LOW 3.194618495e-5f
 #else
@@ -42,10 +42,17 @@ FRNN_INLINE vec FN(exp_parts)(vec x, vec *scale)
     static const real c[] = {0.001393364103f, 0.008369148491f, 0.04166646501f,
                              0.1666650526f,   0.5000000013f,   1.000000011f};
 #else
-    static const real c[] = {2.5105206373957011116e-8, 2.7626357241447222855e-7, 2.7557255425746434282e-6,
-                             0.000024801504346997687255, 0.00019841269874800491981, 0.0013888888932488598181,
-                             0.008333333333326140884, 0.041666666666573142611, 0.16666666666666670986,
-                             0.50000000000000056169, 1.0};
+    static const real c[] = {2.5105206373957011116e-8,
+                             2.7626357241447222855e-7,
+                             2.7557255425746434282e-6,
+                             0.000024801504346997687255,
+                             0.00019841269874800491981,
+                             0.0013888888932488598181,
+                             0.008333333333326140884,
+                             0.041666666666573142611,
+                             0.16666666666666670986,
+                             0.50000000000000056169,
+                             1.0};
 #endif
     vec q = v_splat(c[0]);
 #pragma GCC unroll 16
