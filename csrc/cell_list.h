@@ -14,10 +14,7 @@
 #ifndef FRNN_CELL_LIST_H
 #define FRNN_CELL_LIST_H
 
-/* clang-format off: a table
- *    id                     name              gates in saved c_slot  panel  direct  recurrent */
-#define FRNN_CELL_LIST_H
-
+/* clang-format off */
 /*    id                     name              gates in saved c_slot  panel  direct  recurrent */
 #define FRNN_CELL_LIST(X)                                                                                              \
     X(FRNN_RNN_TANH,         rnn_tanh,         1,    1, 1,    -1,     1, 4,  0,      1, FRNN_SLOTS(0))                 \
