@@ -1,0 +1,68 @@
+"""Whether two contenders computed the same thing. The bounds are those of the test suite."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from bench.problem import Problem
+
+FORWARD = ("y", "hn", "cn")
+
+
+def _load_tolerances() -> ModuleType:
+    # By its path: tests/ on sys.path would offer its folder `torch` as that package.
+    path = Path(__file__).parents[1] / "tests" / "tolerances.py"
+    spec = importlib.util.spec_from_file_location("bench._tolerances", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_tolerances = _load_tolerances()
+
+
+def tolerance(problem: Problem, name: str) -> float:
+    """Largest error of this array of results that rounding explains.
+
+    It is the derived bound for the size, and no less than what the project promises against PyTorch: the
+    activations of some peers are rougher than the derivation assumes.
+    """
+    T, N, I, H = problem.shape  # noqa: E741
+    float64 = problem.dtype == "float64"
+    if name in FORWARD:
+        promised = _tolerances.TORCH_FLOAT64 if float64 else _tolerances.TORCH_FLOAT32_FORWARD
+        return max(_tolerances.forward_tolerance(problem.dtype, I + H, T), promised)
+    promised = _tolerances.TORCH_FLOAT64 if float64 else _tolerances.TORCH_FLOAT32_BACKWARD
+    return max(_tolerances.backward_tolerance(problem.dtype, I + H, T, T * N), promised)
+
+
+def error(actual: np.ndarray, desired: np.ndarray) -> float:
+    """Largest difference against the largest magnitude of `desired`; infinite if shapes or NaNs differ."""
+    if actual.shape != desired.shape or not np.array_equal(np.isfinite(actual), np.isfinite(desired)):
+        return float("inf")
+    if not desired.size:
+        return 0.0
+    magnitude = max(float(np.abs(desired).max()), _tolerances.FLOOR)
+    return float(np.abs(actual.astype(np.float64) - desired).max()) / magnitude
+
+
+def compare(actual: dict[str, np.ndarray], desired: dict[str, np.ndarray]) -> dict[str, float]:
+    """Errors of all arrays in `desired`; one that `actual` lacks is an infinite error."""
+    return {
+        name: error(actual[name], value) if name in actual else float("inf")
+        for name, value in desired.items()
+    }
+
+
+def disagreements(problem: Problem, errors: dict[str, float]) -> list[str]:
+    """What is to be said of errors beyond their tolerance, one line an array."""
+    return [
+        f"{name}: error {value:.3g}, tolerance {tolerance(problem, name):.3g}"
+        for name, value in errors.items()
+        if not value <= tolerance(problem, name)
+    ]

@@ -1,0 +1,66 @@
+"""fastrnn through its public layers, as a user calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import fastrnn
+from bench.contenders import Prepared, Unsupported, named_results
+from bench.problem import WEIGHTS, Problem
+
+LAYERS: dict[str, Callable[..., Any]] = {
+    "rnn_tanh": fastrnn.RNN,
+    "rnn_relu": lambda *sizes, **options: fastrnn.RNN(*sizes, nonlinearity="relu", **options),
+    "lstm": fastrnn.LSTM,
+    "gru": fastrnn.GRU,
+    "gru_reset_before": lambda *sizes, **options: fastrnn.GRU(*sizes, reset_after=False, **options),
+}
+
+
+def make_layer(problem: Problem) -> Any:
+    """A layer with the problem's weights."""
+    if problem.cell not in LAYERS:
+        raise Unsupported(f"no layer is known for the cell {problem.cell}")
+    layer = LAYERS[problem.cell](problem.shape.I, problem.shape.H, dtype=problem.dtype)
+    layer.load_state_dict({f"{name}_l0": value for name, value in problem.weights.items()})
+    return layer
+
+
+def pair(arrays: tuple[np.ndarray, ...]) -> Any:
+    """State as the layers take it: ``(h, c)`` for an LSTM, else h alone."""
+    return arrays if len(arrays) > 1 else arrays[0]
+
+
+def unpair(state: Any) -> list[np.ndarray]:
+    return list(state) if isinstance(state, tuple) else [state]
+
+
+def prepare(problem: Problem, threads: int) -> Prepared:
+    fastrnn.set_num_threads(threads)
+    layer = make_layer(problem)
+    x, state, dy, dstate = problem.x, pair(problem.state), problem.dy, pair(problem.dstate)
+    if not problem.train:
+        return Prepared(
+            run=lambda: layer(x, state),
+            read=lambda result: named_results([result[0], *unpair(result[1])], [], WEIGHTS),
+        )
+    layer.train()
+    parameters = layer.parameters()
+
+    def run() -> Any:
+        # In training every step finds new weights, so that packing them belongs to its time.
+        for p in parameters:
+            p.touch()
+        layer.zero_grad()
+        y, final = layer(x, state)
+        return y, final, *layer.backward(dy, dstate)
+
+    def read(result: Any) -> dict[str, np.ndarray]:
+        y, final, dx, dstart = result
+        weights = [getattr(layer, f"{name}_l0").grad.copy() for name in WEIGHTS]
+        return named_results([y, *unpair(final)], [dx, *unpair(dstart), *weights], WEIGHTS)
+
+    return Prepared(run, read)

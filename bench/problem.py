@@ -1,0 +1,76 @@
+"""The arrays that every contender gets, and the work that they stand for.
+
+Notation: T steps, N rows, I input size, H hidden size, G gates; gate order and layouts are PyTorch's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.shapes import Shape
+from fastrnn._types import GATES
+
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One layer over one batch: inference, or a training step (forward, and backward to everything).
+
+    The gradients asked for are those of x, of the initial states and of all weights.
+    """
+
+    cell: str
+    shape: Shape
+    dtype: str
+    train: bool
+    x: np.ndarray
+    """``[T, N, I]``"""
+    state: tuple[np.ndarray, ...]
+    """h, and for an LSTM c: ``[1, N, H]`` each"""
+    weights: dict[str, np.ndarray]
+    """By the names in `WEIGHTS`: ``[G*H, I]``, ``[G*H, H]``, ``[G*H]``, ``[G*H]``"""
+    dy: np.ndarray
+    """``[T, N, H]``"""
+    dstate: tuple[np.ndarray, ...]
+    """Like `state`"""
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the matrix products; all else is left out.
+
+        A training step does the products of a forward pass three times: forward, gradients of x and h,
+        gradients of the weights.
+        """
+        T, N, I, H = self.shape  # noqa: E741
+        return 2 * T * N * GATES[self.cell] * H * (I + H) * (3 if self.train else 1)
+
+
+def make_problem(cell: str, shape: Shape, dtype: str, train: bool, seed: int = 0) -> Problem:
+    """Draw inputs, gradients ~ N(0, 1) and weights ~ U(-1/sqrt(H), 1/sqrt(H)), the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    T, N, I, H = shape  # noqa: E741
+    rows = GATES[cell] * H
+
+    def normal(*size: int) -> np.ndarray:
+        return rng.standard_normal(size).astype(dtype)
+
+    def weight(*size: int) -> np.ndarray:
+        return rng.uniform(-(H**-0.5), H**-0.5, size).astype(dtype)
+
+    states = 2 if cell == "lstm" else 1
+    return Problem(
+        cell=cell,
+        shape=shape,
+        dtype=dtype,
+        train=train,
+        x=normal(T, N, I),
+        state=tuple(normal(1, N, H) for _ in range(states)),
+        weights=dict(
+            zip(WEIGHTS, (weight(rows, I), weight(rows, H), weight(rows), weight(rows)), strict=True)
+        ),
+        dy=normal(T, N, H),
+        dstate=tuple(normal(1, N, H) for _ in range(states)),
+    )
