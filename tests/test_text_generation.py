@@ -174,8 +174,11 @@ def test_time_limit_is_an_upper_one() -> None:
     assert small(epochs=2, max_seconds=1000).fit(TEXT).history_.stopped is None
 
 
-def test_default_is_ten_epochs() -> None:
-    assert len(small(epochs=None).fit(TEXT[:100]).history_["loss"]) == 10
+def test_default_epochs() -> None:
+    short = small(epochs=None, hidden_size=2, batch_size=1, validation_fraction=0).fit(TEXT[:160]).history_
+    assert (len(short["loss"]), len(short.step_loss)) == (100, 1000)
+    long = small(epochs=None, hidden_size=2, seq_len=1, batch_size=1, validation_fraction=0).fit(TEXT[:202])
+    assert len(long.history_["loss"]) == 10
 
 
 # Texts

@@ -62,7 +62,7 @@ def text() -> None:
 @_network("dropout", float, "Probability of dropping a value between layers.")
 @_network("recurrent_dropout", float, "Variational dropout on the recurrent path.")
 @_network("min_count", int, "Learn rarer characters as the unknown one.")
-@_training("epochs", int, "Passes over the text.", none="10, or as fit in --max-seconds")
+@_training("epochs", int, "Passes over the text.", none="10, or as time allows")
 @_training("max_seconds", float, "Train for this long.", none="no limit")
 @_training("seq_len", int, "Characters that gradients reach back.")
 @_training("batch_size", int, "Places of the text read at once.")

@@ -41,7 +41,7 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
     "sgd": lambda parameters, **settings: optim.SGD(parameters, momentum=0.9, **settings),
 }
 
-DEFAULT_EPOCHS = 10
+_EPOCHS, _STEPS = 10, 1000  # at least, where neither epochs nor time are limited
 
 # Settings that a resumed training may change: they do not decide what is computed, only for how long and
 # where. The seed comes from the checkpoint, as random_state may be None.
@@ -182,7 +182,7 @@ class TaskEstimator(BaseEstimator):  # type: ignore[misc]
         """Train `model` as the settings say; `history_` is set even when it is interrupted."""
         if self.patience is not None and validation is None:
             raise ValueError("patience needs held-out data: give more data or a larger validation_fraction")
-        epochs = self.epochs or (DEFAULT_EPOCHS if self.max_seconds is None else UNLIMITED)
+        epochs = self.epochs or self._default_epochs(len(batches))
         optimizer = self._make_optimizer(model)
         budget = Budget(optimizer, self.schedule, epochs * len(batches), self.max_seconds)
         self._optimizer: Any = None
@@ -205,6 +205,11 @@ class TaskEstimator(BaseEstimator):  # type: ignore[misc]
         )
         if budget.over and self.history_.stopped == "callback":
             self.history_.stopped = "max_seconds"
+
+    def _default_epochs(self, steps: int) -> int:
+        if self.max_seconds is not None:
+            return UNLIMITED
+        return max(_EPOCHS, -(-_STEPS // steps))
 
     def _train_once(
         self, model: Layer, batches: Any, loss: Callable[..., Any], *, items_per_step: int, carry_state: bool

@@ -28,6 +28,8 @@ from fastrnn.tasks._texts import read_documents, split_documents
 
 __all__ = ["TextGenerator"]
 
+_LEAST_WINDOWS = 8  # for each row of a batch: with fewer, most windows begin without knowing what came before
+
 
 class TextGenerator(TaskEstimator):
     """Learns to write like a text, character by character.
@@ -53,10 +55,11 @@ class TextGenerator(TaskEstimator):
     seq_len : int, default 128
         Characters of a window: as far as gradients reach back.
     batch_size : int, default 32
-        Places of the text that are read at once. Fewer are used where the text is too short for so many
-        windows.
+        Places of the text that are read at once. Fewer are used where the text is so short that there would
+        be less than 8 windows for each.
     epochs : int, optional
-        Passes over the text. Default: 10, or as many as `max_seconds` allows.
+        Passes over the text. Default: as many as `max_seconds` allows, else 10, and more where the text is so
+        short that they make less than 1,000 steps.
     max_seconds : float, optional
         Train for so long, validation included, and anneal the learning rate to fit. What comes out then
         depends on the speed of the machine.
@@ -324,7 +327,7 @@ class TextGenerator(TaskEstimator):
                 f"X leaves {steps} characters to train on, which is less than one window of "
                 f"seq_len={self.seq_len}: {hint}"
             )
-        rows = min(self.batch_size, steps // self.seq_len)
+        rows = max(1, min(self.batch_size, steps // (_LEAST_WINDOWS * self.seq_len)))
         return DocumentWindows(ids, rows, self.seq_len, start_symbol(vocabulary))
 
     def _build(self, vocabulary: Vocabulary) -> Sequential:
