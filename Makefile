@@ -50,8 +50,8 @@ format: $(VENV)/.dev ## rewrite the Python and C sources the way `make lint` wan
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(C_FILES)
 
-bench: $(VENV)/.bench ## measure the engine against the reference and the peers that are installed
-	$(BIN)/python -m bench $(ARGS)
+bench: $(VENV)/.bench ## time cells, operations and streams; ARGS="--quick"; against all peers: bench/README.md
+	$(BIN)/python -m pytest bench --benchmark-only $(ARGS)
 
 wheel: $(VENV)/.dev ## build the source distribution, and from it the wheel, into dist/
 	rm -rf dist

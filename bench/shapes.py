@@ -41,6 +41,7 @@ GROUPS = {
     "batch": ("batch-64", "batch-128", "batch-256", "batch-512", "batch-1024"),
     "step": ("step-256", "step-64"),
     "odd": ("odd-50", "odd-96", "odd-20"),
+    "suite": ("single-32", "batch-64", "batch-128", "step-64", "odd-50"),
     "quick": ("single-32", "batch-64", "step-64", "odd-50"),
 }
 
