@@ -309,17 +309,21 @@ static void list_steps(backward_job *job)
 }
 
 /* One gate's rows first to last of a weight gradient [gates * H, columns] and its bias. */
-static void gate_gradient(const backward_job *job, frnn_outer *outer, int64_t gate, int64_t slot, int64_t first,
+static void gate_gradient(const backward_job *job, const frnn_outer *outer, int64_t gate, int64_t slot, int64_t first,
                           int64_t last, void *dweight, void *dbias)
 {
     const frnn_plan *plan = &job->plan;
     const int64_t row = gate * plan->H + first;
-    outer->a_offset = slot * plan->Hp + first;
-    outer->m = last - first;
-    outer->out = frnn_at(plan, dweight, row * outer->n);
-    outer->ld = outer->n;
-    outer->column_sum = dbias ? frnn_at(plan, dbias, row) : NULL;
-    plan->kernels->outer(outer);
+    frnn_outer part = *outer;
+    part.a_offset = slot * plan->Hp + first;
+    part.m = last - first;
+    part.ld = part.n;
+    if (dweight)
+        part.out = frnn_at(plan, dweight, row * part.ld);
+    else
+        part.n = 0; /* only the bias */
+    part.column_sum = dbias ? frnn_at(plan, dbias, row) : NULL;
+    plan->kernels->outer(&part);
 }
 
 static void weight_thread(void *context, int index, int threads)
@@ -356,7 +360,7 @@ static void weight_thread(void *context, int index, int threads)
     for (int64_t gate = plan->cell->recurrent_count; gate < plan->G; gate++)
         gate_gradient(job, &outer, gate, gate, first, last, d->weight_hh, d->bias_hh);
 
-    if (plan->projects) {
+    if (plan->projects && d->weight_hr) {
         const int64_t row0 = index * plan->P / threads, row1 = (index + 1) * plan->P / threads;
         outer = base;
         outer.b = job->saved_rows;
