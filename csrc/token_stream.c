@@ -106,9 +106,11 @@ static int64_t draw(const frnn_token_stream *s, const frnn_kernels *kernels, con
     frnn_arena arena = {.base = scratch};
     candidate *c = frnn_take(&arena, sizeof *c * (size_t)n);
     double *p = frnn_take(&arena, sizeof *p * (size_t)n);
-    /* at temperature 0 only the largest logit keeps a probability, whatever the distance of the next */
+    /* at temperature 0 only the largest logit keeps a probability, whatever the distance of the next; and no temperature
+     * is so near 0 that its inverse is infinite */
     const double cold = 1e300;
-    kernels->softmax_f64(n, s->logits, sampling->temperature == 0 ? cold : 1.0 / sampling->temperature, p);
+    const double inverse = sampling->temperature < 1 / cold ? cold : 1 / sampling->temperature;
+    kernels->softmax_f64(n, s->logits, inverse, p);
     for (int64_t i = 0; i < n; i++)
         c[i] = (candidate){p[i], i};
     if (sampling->temperature == 0) {
