@@ -1,0 +1,128 @@
+/* The promise of fastrnn.h: a row has the same bits at any batch size, in any place of the batch, at any thread count, in
+ * training as in inference, and whatever was in the memory that the caller lent. */
+#include <math.h>
+#include <string.h>
+
+#include "problem.h"
+#include "rnn_plan.h"
+
+/* Row `a` of a batch array [T, N, width] against row `b` of another. */
+static int same_row(int64_t T, int64_t width, const double *x, int64_t N, int64_t a, const double *y, int64_t M, int64_t b)
+{
+    if (!x || !y)
+        return x == y;
+    for (int64_t t = 0; t < T; t++)
+        if (!same_bits(width, x + (t * N + a) * width, y + (t * M + b) * width))
+            return 0;
+    return 1;
+}
+
+static void compare_row(const problem *q, const outputs *batch, int64_t n, const outputs *other, int64_t N, int64_t i,
+                        const char *what)
+{
+    CHECK(same_row(q->T, q->P, batch->y, q->N, n, other->y, N, i), "cell %d: y of row %d differs: %s", q->cell, (int)n,
+          what);
+    CHECK(same_row(1, q->P, batch->hn, q->N, n, other->hn, N, i), "cell %d: hn of row %d differs: %s", q->cell, (int)n,
+          what);
+    CHECK(same_row(1, q->H, batch->cn, q->N, n, other->cn, N, i), "cell %d: cn of row %d differs: %s", q->cell, (int)n,
+          what);
+    const int64_t steps[3] = {q->T, 1, 1}, width[3] = {q->I, q->P, q->H};
+    for (int k = X_; k <= C0; k++)
+        CHECK(same_row(steps[k], width[k], batch->gradient[k], q->N, n, other->gradient[k], N, i),
+              "cell %d: d%s of row %d differs: %s", q->cell, tensor_names[k], (int)n, what);
+}
+
+static void compare_weights(const problem *q, const outputs *a, const outputs *b, const char *what)
+{
+    for (int i = WEIGHT_IH; i < TENSORS; i++)
+        if (q->size[i])
+            CHECK(same_bits(q->size[i], a->gradient[i], b->gradient[i]), "cell %d: d%s differs: %s", q->cell,
+                  tensor_names[i], what);
+}
+
+static void check(int isa, int dtype, int cell, int features)
+{
+    const int64_t N = 13, V = lanes_of(isa, dtype);
+    const problem q = make_problem(cell, features, 7, N, 5, 2 * V + 3);
+    settings s = {.dtype = dtype, .isa = isa, .threads = 1, .backward = 1};
+    const outputs batch = engine_run(&q, &s);
+
+    static const int thread_counts[] = {2, 3, 5, 13, 17};
+    for (size_t k = 0; k < sizeof thread_counts / sizeof *thread_counts; k++) {
+        s.threads = thread_counts[k];
+        const outputs other = engine_run(&q, &s);
+        for (int64_t n = 0; n < N; n++)
+            compare_row(&q, &batch, n, &other, N, n, "threads");
+        compare_weights(&q, &batch, &other, "threads");
+    }
+
+    s.threads = 1;
+    for (unsigned fill = 0; fill < 256; fill += 0x7f) { /* zeros, huge, negative; NaN so far */
+        memory_fill = (unsigned char)fill;
+        const outputs other = engine_run(&q, &s);
+        for (int64_t n = 0; n < N; n++)
+            compare_row(&q, &batch, n, &other, N, n, "content of the memory lent");
+        compare_weights(&q, &batch, &other, "content of the memory lent");
+    }
+    memory_fill = 0xff;
+
+    for (int64_t n = 0; n < N; n++) { /* alone */
+        const problem alone = select_rows(&q, &n, 1);
+        const outputs other = engine_run(&alone, &s);
+        compare_row(&q, &batch, n, &other, 1, 0, "alone");
+    }
+    int64_t order[13];
+    for (int64_t i = 0; i < N; i++)
+        order[i] = (i * 5 + 3) % N;
+    s.threads = 3;
+    for (int64_t count = 2; count <= N; count += 3) { /* elsewhere, in batches of other sizes */
+        const problem moved = select_rows(&q, order, count);
+        const outputs other = engine_run(&moved, &s);
+        for (int64_t i = 0; i < count; i++)
+            compare_row(&q, &batch, order[i], &other, count, i, "place in the batch");
+    }
+
+    settings inference = {.dtype = dtype, .isa = isa, .threads = 2};
+    outputs other = engine_run(&q, &inference);
+    memcpy(other.gradient, batch.gradient, sizeof other.gradient);
+    for (int64_t n = 0; n < N; n++)
+        compare_row(&q, &batch, n, &other, N, n, "inference");
+    release();
+}
+
+/* NaN and infinity in one row stay in it, and do not get lost in it. */
+static void check_poison(int isa, int dtype, int cell, double poison)
+{
+    const int64_t N = 6, bad = 2;
+    problem q = make_problem(cell, WITH_BIAS | WITH_STATE, 4, N, 3, 5);
+    const settings s = {.dtype = dtype, .isa = isa, .threads = 2, .backward = 1};
+    const outputs clean = engine_run(&q, &s);
+    q.tensor[X_][(1 * N + bad) * q.I] = poison;
+    const outputs seen = engine_run(&q, &s);
+    for (int64_t n = 0; n < N; n++)
+        if (n != bad)
+            compare_row(&q, &clean, n, &seen, N, n, "poison in another row");
+    CHECK(same_bits(q.P, clean.y + bad * q.P, seen.y + bad * q.P), "cell %d: poison reaches an earlier step", cell);
+    for (int64_t j = 0; isnan(poison) && j < q.P; j++)
+        CHECK(isnan(seen.hn[bad * q.P + j]), "cell %d: NaN in x, but not in hn", cell);
+    release();
+}
+
+void test_invariance(void)
+{
+    static const int feature_sets[] = {WITH_BIAS | WITH_STATE, ALL_FEATURES, ALL_FEATURES & ~(REVERSE | PROJECTION),
+                                       RAGGED | RESETS};
+    FOR_ISAS(isa)
+    FOR_DTYPES(dtype)
+    {
+        group_begin("same bits %s %s", frnn_isa_name(isa), dtype_names[dtype]);
+        seed(2);
+        for (int cell = 0; cell < FRNN_CELL_COUNT; cell++) {
+            for (size_t k = 0; k < (reduced ? 2 : 4); k++)
+                check(isa, dtype, cell, feature_sets[k]);
+            check_poison(isa, dtype, cell, NAN);
+            check_poison(isa, dtype, cell, INFINITY);
+        }
+        group_end();
+    }
+}

@@ -1,0 +1,74 @@
+/* Instruction sets by name, thread counts, and what a size query says. */
+#define _POSIX_C_SOURCE 200809L /* setenv */
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/thread_pool.h"
+#include "testing.h"
+
+static void check_isas(void)
+{
+    const int before = frnn_isa_current();
+    CHECK(frnn_isa_count() >= 1, "no instruction set at all");
+    CHECK(strcmp(frnn_isa_name(frnn_isa_count() - 1), "baseline") == 0, "the last ISA is %s, not baseline",
+          frnn_isa_name(frnn_isa_count() - 1));
+    CHECK(frnn_isa_supported(frnn_isa_count() - 1), "baseline is not supported");
+    CHECK(frnn_start("no-such-isa") == FRNN_ISA_UNKNOWN, "an unknown ISA is accepted");
+    CHECK(frnn_isa_current() == before, "a refused ISA changes the current one");
+    int best = -1;
+    for (int i = 0; i < frnn_isa_count(); i++) {
+        const frnn_status status = frnn_start(frnn_isa_name(i));
+        CHECK(status == (frnn_isa_supported(i) ? FRNN_OK : FRNN_ISA_UNSUPPORTED), "%s: status %d", frnn_isa_name(i),
+              (int)status);
+        if (status == FRNN_OK) {
+            CHECK(frnn_isa_current() == i, "%s was asked for, %s runs", frnn_isa_name(i),
+                  frnn_isa_name(frnn_isa_current()));
+            best = best < 0 ? i : best;
+        }
+    }
+    const char *value = getenv("FASTRNN_ISA");
+    char *const old = value ? strdup(value) : NULL;
+    setenv("FASTRNN_ISA", "baseline", 1);
+    CHECK(frnn_start(NULL) == FRNN_OK && frnn_isa_current() == frnn_isa_count() - 1, "FASTRNN_ISA=baseline: %s runs",
+          frnn_isa_name(frnn_isa_current()));
+    setenv("FASTRNN_ISA", "no-such-isa", 1);
+    CHECK(frnn_start(NULL) == FRNN_ISA_UNKNOWN, "FASTRNN_ISA=no-such-isa is accepted");
+    unsetenv("FASTRNN_ISA");
+    CHECK(frnn_start(NULL) == FRNN_OK && frnn_isa_current() == best, "without FASTRNN_ISA %s runs, not the best",
+          frnn_isa_name(frnn_isa_current()));
+    if (old)
+        setenv("FASTRNN_ISA", old, 1);
+    free(old);
+    frnn_start(frnn_isa_name(before));
+}
+
+static void check_thread_counts(void)
+{
+    const int before = frnn_get_num_threads();
+    CHECK(before >= 1 && before <= FRNN_MAX_THREADS, "%d threads by default", before);
+    const int wrong[] = {0, -1, FRNN_MAX_THREADS + 1, 1 << 30};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CHECK(frnn_set_num_threads(wrong[i]) == FRNN_INVALID_THREADS && frnn_get_num_threads() == before,
+              "%d threads are accepted", wrong[i]);
+    frnn_sequence large = {.layer = {.cell = FRNN_LSTM, .input_size = 512, .hidden_size = 512}, .T = 1000, .N = 64};
+    frnn_sequence small = {.layer = {.cell = FRNN_LSTM, .input_size = 1, .hidden_size = 1}, .T = 1, .N = 1};
+    frnn_sequence empty = {.layer = {.cell = FRNN_GRU, .input_size = 512, .hidden_size = 512}, .T = 0, .N = 0};
+    const int counts[] = {1, 3, FRNN_MAX_THREADS};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        CHECK(frnn_set_num_threads(counts[i]) == FRNN_OK && frnn_get_num_threads() == counts[i], "%d threads refused",
+              counts[i]);
+        CHECK(frnn_sequence_threads(&large) == counts[i], "a large layer takes %d of %d threads",
+              frnn_sequence_threads(&large), counts[i]);
+        CHECK(frnn_sequence_threads(&small) == 1, "a tiny layer takes %d threads", frnn_sequence_threads(&small));
+        CHECK(frnn_sequence_threads(&empty) == 1, "no work takes %d threads", frnn_sequence_threads(&empty));
+    }
+    frnn_set_num_threads(before);
+}
+
+void test_machine(void)
+{
+    group_begin("machine");
+    check_isas();
+    check_thread_counts();
+    group_end();
+}

@@ -1,0 +1,143 @@
+/* The thread pool: every index once, many calls, callers at the same time, calls inside calls, changing counts, and a child
+ * after fork. */
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "platform/thread_pool.h"
+#include "problem.h"
+
+/* A call's own record: how often each index ran, and with which count. */
+typedef struct tally {
+    atomic_int runs[FRNN_MAX_THREADS];
+    atomic_int wrong_count;
+    int count;
+} tally;
+
+static void run_tally(void *context, int index, int count)
+{
+    tally *t = context;
+    if (count != t->count || index < 0 || index >= count)
+        atomic_fetch_add(&t->wrong_count, 1);
+    else
+        atomic_fetch_add(&t->runs[index], 1);
+}
+
+static int tally_is_right(int count)
+{
+    tally t;
+    memset(&t, 0, sizeof t);
+    t.count = count;
+    frnn_parallel(run_tally, &t, count);
+    int right = t.wrong_count == 0;
+    for (int i = 0; i < FRNN_MAX_THREADS; i++)
+        right &= t.runs[i] == (i < count);
+    return right;
+}
+
+/* ---- callers at the same time ---- */
+
+enum { CALLERS = 4 };
+
+static void *call_often(void *argument)
+{
+    atomic_int *wrong = argument;
+    const int calls = reduced ? 200 : 3000;
+    for (int i = 0; i < calls; i++)
+        atomic_fetch_add(wrong, !tally_is_right(i % 7));
+    return NULL;
+}
+
+static int wrong_calls_of_many_callers(void)
+{
+    atomic_int wrong = 0;
+    pthread_t threads[CALLERS];
+    for (int i = 0; i < CALLERS; i++)
+        pthread_create(&threads[i], NULL, call_often, &wrong);
+    for (int i = 0; i < CALLERS; i++)
+        pthread_join(threads[i], NULL);
+    return wrong;
+}
+
+/* ---- a call inside a call ---- */
+
+static void nest(void *context, int index, int count)
+{
+    (void)index;
+    atomic_fetch_add((atomic_int *)context, !tally_is_right(count));
+}
+
+/* ---- fork ---- */
+
+/* Whether the child of a fork computes what this process does. A child that hangs is killed by its alarm. */
+static int child_is_right(const problem *q, const settings *s, const outputs *expected)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        const outputs seen = engine_run(q, s);
+        const int right = same_bits(q->T * q->N * q->P, seen.y, expected->y) && tally_is_right(5);
+        _exit(right ? 0 : 1);
+    }
+    int status = 1;
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static atomic_int stop;
+
+static void *keep_calling(void *unused)
+{
+    (void)unused;
+    while (!stop)
+        tally_is_right(3);
+    return NULL;
+}
+
+static void check_fork(void)
+{
+    seed(5);
+    const problem q = make_problem(FRNN_GRU, WITH_BIAS, 4, 8, 3, 5);
+    const settings s = {.dtype = FRNN_FLOAT32, .isa = frnn_isa_current(), .threads = 4};
+    const outputs expected = engine_run(&q, &s);
+    CHECK(child_is_right(&q, &s, &expected), "the child of a fork fails");
+    CHECK(tally_is_right(4), "the parent fails after a fork");
+    pthread_t busy; /* fork while another thread holds the pool */
+    stop = 0;
+    pthread_create(&busy, NULL, keep_calling, NULL);
+    for (int i = 0; i < 5; i++)
+        CHECK(child_is_right(&q, &s, &expected), "the child of a fork in the middle of a call fails");
+    stop = 1;
+    pthread_join(busy, NULL);
+    CHECK(tally_is_right(4), "the parent fails after forks in the middle of calls");
+    release();
+}
+
+void test_pool(void)
+{
+    group_begin("thread pool");
+    CHECK(tally_is_right(0) && tally_is_right(1), "no work, or that of one thread, is wrong");
+    const int calls = reduced ? 300 : 20000;
+    int wrong = 0;
+    for (int i = 0; i < calls; i++)
+        wrong += !tally_is_right(1 + i % 5);
+    CHECK(wrong == 0, "%d of %d calls wrong", wrong, calls);
+    const int counts[] = {2, 32, 3, 1, 17};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        CHECK(tally_is_right(counts[i]), "%d threads: an index ran not once", counts[i]);
+    for (int i = 0; i < 5; i++) { /* workers have gone to sleep */
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+        CHECK(tally_is_right(3), "a call after a pause fails");
+    }
+    wrong = wrong_calls_of_many_callers();
+    CHECK(wrong == 0, "%d calls wrong with %d callers", wrong, (int)CALLERS);
+    atomic_int nested_wrong = 0;
+    for (int i = 0; i < 50; i++)
+        frnn_parallel(nest, &nested_wrong, 3);
+    CHECK(nested_wrong == 0, "%d calls inside calls wrong", nested_wrong);
+    check_fork();
+    group_end();
+}

@@ -1,0 +1,155 @@
+/* Gradients: in float64 against central differences of the plain cells, each array along a random direction; in float32
+ * against the float64 gradients of the same numbers. */
+#include <math.h>
+
+#include "recurrent_cases.h"
+
+/* What the gradients are of: L = sum dy y + sum dhn hn + sum dcn cn. */
+static double loss(const problem *q, uint64_t *active)
+{
+    const outputs out = plain_forward(q);
+    double sum = 0;
+    *active = q->cell == FRNN_RNN_RELU ? out.active : 0;
+    for (int64_t i = 0; i < q->T * q->N * q->P; i++)
+        sum += q->dy[i] * out.y[i];
+    for (int64_t i = 0; i < q->N * q->P; i++)
+        sum += q->dhn[i] * out.hn[i];
+    for (int64_t i = 0; has_c(q) && i < q->N * q->H; i++)
+        sum += q->dcn[i] * out.cn[i];
+    return sum;
+}
+
+static double loss_moved(const problem *q, int tensor, const double *direction, double step, uint64_t *active)
+{
+    problem moved = *q;
+    moved.tensor[tensor] = doubles(q->size[tensor]);
+    for (int64_t i = 0; i < q->size[tensor]; i++)
+        moved.tensor[tensor][i] = q->tensor[tensor][i] + step * direction[i];
+    return loss(&moved, active);
+}
+
+/* Step and limit: with a step of 1e-5 the truncation is of the order 1e-10 of the third derivative and the rounding
+ * 1e-16 / 1e-5 of L, so 1e-8 of the size of L's terms is far above both and far below any wrong term. */
+#define STEP 1e-5
+#define NUMERIC_LIMIT 1e-8
+
+static double numeric_derivative(const problem *q, int tensor, const double *direction)
+{
+    double step = STEP, derivative;
+    uint64_t below, above;
+    do { /* a kink of relu within the step: closer; relu has no truncation, and rounding stays below the limit */
+        derivative = (loss_moved(q, tensor, direction, step, &above) - loss_moved(q, tensor, direction, -step, &below)) /
+                     (2 * step);
+        step /= 8;
+    } while (above != below && step > STEP / 1000);
+    return derivative;
+}
+
+static void check_derivative(const problem *q, const settings *s)
+{
+    settings training = *s;
+    training.backward = 1;
+    const outputs seen = engine_run(q, &training);
+    for (int i = 0; i < TENSORS; i++) {
+        if (!q->size[i])
+            continue;
+        const double *direction = random_doubles(q->size[i], -1, 1);
+        const double numeric = numeric_derivative(q, i, direction);
+        double exact = 0, size = 1;
+        for (int64_t k = 0; k < q->size[i]; k++) {
+            exact += seen.gradient[i][k] * direction[k];
+            size += fabs(seen.gradient[i][k] * direction[k]);
+        }
+        size += (double)(q->T * q->N);
+        CHECK(fabs(exact - numeric) <= NUMERIC_LIMIT * size, "cell %d, %s: d%s is %.10g, by differences %.10g", q->cell,
+              describe(q), tensor_names[i], exact, numeric);
+    }
+}
+
+static double largest(int64_t n, const double *a)
+{
+    double m = 0;
+    for (int64_t i = 0; i < n; i++)
+        m = fmax(m, fabs(a[i]));
+    return m;
+}
+
+/* float32 rounds every term of the sums over time, rows and units; relative to the largest entry. */
+static void check_float32(const problem *q, const settings *s)
+{
+    settings narrow = *s, wide = *s;
+    narrow.backward = wide.backward = 1;
+    wide.dtype = FRNN_FLOAT64;
+    const outputs seen = engine_run(q, &narrow), exact = engine_run(q, &wide);
+    const double limit = real_eps(FRNN_FLOAT32) * (double)(32 + q->T * q->N + q->I + q->G * q->H);
+    for (int i = 0; i < TENSORS; i++) {
+        if (!q->size[i])
+            continue;
+        const double scale = fmax(1, largest(q->size[i], exact.gradient[i]));
+        double worst = 0;
+        for (int64_t k = 0; k < q->size[i]; k++)
+            worst = fmax(worst, fabs(seen.gradient[i][k] - exact.gradient[i][k]) / scale);
+        CHECK(worst <= limit, "cell %d, %s: d%s off by %g, allowed %g", q->cell, describe(q), tensor_names[i], worst,
+              limit);
+    }
+}
+
+/* What a call leaves out changes nothing in the rest, and gradients are added to what is there. */
+static void check_parts(int isa, int dtype, int cell)
+{
+    const problem q = make_problem(cell, WITH_BIAS | WITH_STATE | RAGGED | PROJECTION, 5, 4, 3, 9);
+    const settings all = {.dtype = dtype, .isa = isa, .threads = 2, .backward = 1};
+    const outputs whole = engine_run(&q, &all);
+    settings part = all;
+    part.no_dx = 1;
+    outputs out = engine_run(&q, &part);
+    for (int i = H0; i < TENSORS; i++)
+        if (q.size[i])
+            CHECK(same_bits(q.size[i], out.gradient[i], whole.gradient[i]), "cell %d: d%s differs without dx", cell,
+                  tensor_names[i]);
+    for (int skipped = WEIGHT_IH; skipped < TENSORS; skipped++) {
+        part = all;
+        part.skip[skipped] = 1;
+        out = engine_run(&q, &part);
+        for (int i = 0; i < TENSORS; i++)
+            if (q.size[i] && i != skipped)
+                CHECK(same_bits(q.size[i], out.gradient[i], whole.gradient[i]), "cell %d: d%s differs without d%s", cell,
+                      tensor_names[i], tensor_names[skipped]);
+    }
+    settings added = all;
+    added.start = 0.5;
+    out = engine_run(&q, &added);
+    for (int i = WEIGHT_IH; i < TENSORS; i++)
+        for (int64_t k = 0; k < q.size[i]; k++)
+            out.gradient[i][k] -= 0.5;
+    for (int i = WEIGHT_IH; i < TENSORS; i++)
+        if (q.size[i])
+            CHECK(distance(q.size[i], out.gradient[i], whole.gradient[i]) <= 64 * real_eps(dtype),
+                  "cell %d: d%s is not added to what was there", cell, tensor_names[i]);
+
+    problem silent = q; /* NULL for dhn and dcn is zeros */
+    silent.dhn = doubles(q.N * q.P);
+    silent.dcn = q.dcn ? doubles(q.N * q.H) : NULL;
+    part = all;
+    const outputs zeros = engine_run(&silent, &part);
+    part.no_dstate = 1;
+    const outputs none = engine_run(&silent, &part);
+    for (int i = 0; i < TENSORS; i++)
+        if (q.size[i])
+            CHECK(distance(q.size[i], none.gradient[i], zeros.gradient[i]) == 0,
+                  "cell %d: d%s differs between no dhn, dcn and zeros", cell, tensor_names[i]);
+    release();
+}
+
+void test_recurrent_backward(void)
+{
+    FOR_ISAS(isa)
+    FOR_DTYPES(dtype)
+    {
+        group_begin("recurrent backward %s %s", frnn_isa_name(isa), dtype_names[dtype]);
+        for_recurrent_cases(isa, dtype, dtype == FRNN_FLOAT64 ? check_derivative : check_float32);
+        for (int cell = FRNN_RNN_TANH; cell <= FRNN_GRU_RESET_BEFORE; cell++)
+            check_parts(isa, dtype, cell);
+        group_end();
+    }
+}
