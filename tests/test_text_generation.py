@@ -346,6 +346,19 @@ def test_load_refuses_other_files(fitted: TextGenerator, tmp_path: Path) -> None
         TextGenerator.load(path)
 
 
+# Pictures
+
+
+def test_plot_history_is_in_bits(tmp_path: Path) -> None:
+    generator = small(epochs=2).fit(TEXT)
+    figure = generator.plot_history(tmp_path / "loss.png")
+    assert (tmp_path / "loss.png").stat().st_size > 1000
+    (axes,) = figure.axes
+    assert axes.get_ylabel() == "bits/char"
+    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+    np.testing.assert_array_equal(lines["validation"], np.array(generator.history_["val_loss"]) / math.log(2))
+
+
 # What it refuses
 
 

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastrnn.layers import Linear
+from fastrnn.losses import mse
+from fastrnn.optim import Adam
 from fastrnn.tasks import TextGenerator
-from fastrnn.training import TrainingEvent, TrainingInterrupted
+from fastrnn.training import TrainingEvent, TrainingInterrupted, fit
 
 TEXT = ["the quick brown fox jumps over the lazy dog; " * 8, "pack my box with five dozen liquor jugs. " * 3]
 SETTINGS: dict[str, Any] = {
@@ -121,3 +124,8 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
     TextGenerator(**SETTINGS).fit(TEXT).save(tmp_path / "model")
     with pytest.raises(ValueError, match="not a training checkpoint"):
         resumed(tmp_path / "model")
+    model = Linear(2, 1, seed=0)
+    data = [(np.ones((4, 2), np.float32), np.ones((4, 1), np.float32))]
+    fit(model, data, mse, Adam(model.parameters()), epochs=1, checkpoint=tmp_path / "other")
+    with pytest.raises(ValueError, match="other is not the checkpoint of a TextGenerator"):
+        resumed(tmp_path / "other")

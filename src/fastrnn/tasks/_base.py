@@ -1,11 +1,9 @@
-"""What all tasks share: settings, training with a budget and a checkpoint, and the model file.
+"""What all tasks share: settings, and training with a budget and a checkpoint.
 
 A. Estimators follow scikit-learn: ``__init__`` stores its arguments and nothing else, ``fit`` checks them,
    learned attributes end with an underscore.
 B. A checkpoint holds, besides the state of the training, the settings and a digest of the data, so that a
    resumed training that would not be the same is refused.
-C. A model file is a safetensors file of :func:`fastrnn.serialization.save`: the network can be loaded from it
-   without the task.
 """
 
 from __future__ import annotations
@@ -13,20 +11,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
-from fastrnn import backend, optim, serialization
+from fastrnn import backend, optim
 from fastrnn._checks import check_choice, check_float, check_positive_int, check_probability
 from fastrnn.layers.base import Layer
 from fastrnn.tasks._budget import SCHEDULES, UNLIMITED, Budget
+from fastrnn.tasks._histories import joined, scaled
 from fastrnn.tasks._progress import Progress
-from fastrnn.training import History, TrainingInterrupted, checkpoint_metadata, fit
+from fastrnn.tasks._saved import SavedEstimator
+from fastrnn.training import TrainingInterrupted, checkpoint_metadata, fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,7 +65,7 @@ def digest(*arrays: Any) -> str:
     return hashed.hexdigest()[:16]
 
 
-class TaskEstimator(BaseEstimator):  # type: ignore[misc]
+class TaskEstimator(SavedEstimator):
     """Base class of the tasks: the settings of training that all of them have, and what is done with them."""
 
     _unit: ClassVar[str]
@@ -76,7 +74,6 @@ class TaskEstimator(BaseEstimator):  # type: ignore[misc]
     """What the loss is multiplied with to be in that unit."""
     _items: ClassVar[str]
     """What is counted when speed is shown, for example ``"char"``."""
-    _file_version: ClassVar[int] = 1
 
     learning_rate: float
     optimizer: str
@@ -87,15 +84,8 @@ class TaskEstimator(BaseEstimator):  # type: ignore[misc]
     max_seconds: float | None
     validation_fraction: float
     patience: int | None
-    random_state: Any
     n_threads: int | None
-    checkpoint: str | os.PathLike[str] | None
     checkpoint_every: float | None
-    progress: bool | Callable[..., Any]
-
-    model_: Layer
-    history_: History
-    seed_: int
 
     # Settings
 
@@ -113,18 +103,6 @@ class TaskEstimator(BaseEstimator):  # type: ignore[misc]
                 check_positive_int(name, getattr(self, name))
         if self.patience is not None and not self.validation_fraction:
             raise ValueError("patience needs held-out data: validation_fraction must be above 0")
-
-    def _settings(self) -> dict[str, Any]:
-        """Parameters in types that JSON has."""
-        settings = self.get_params(deep=False)
-        if settings["checkpoint"] is not None:
-            settings["checkpoint"] = os.fspath(settings["checkpoint"])
-        if not isinstance(settings["progress"], bool):
-            settings["progress"] = False
-        settings["random_state"] = getattr(self, "seed_", None)
-        return {
-            name: value.item() if isinstance(value, np.generic) else value for name, value in settings.items()
-        }
 
     def _draw_seed(self) -> int:
         if isinstance(self.random_state, (int, np.integer)):
@@ -232,7 +210,7 @@ class TaskEstimator(BaseEstimator):  # type: ignore[misc]
             )
         finally:
             if before is not None and before is not self.history_:
-                self.history_ = _joined(before, self.history_)
+                self.history_ = joined(before, self.history_)
 
     def _fit(
         self,
@@ -290,117 +268,4 @@ class TaskEstimator(BaseEstimator):  # type: ignore[misc]
             If matplotlib is not installed.
         """
         self._check_fitted()
-        return _scaled(self.history_, self._scale).plot(path, ylabel=self._unit)
-
-    # Fitted state and files
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
-
-    def _check_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            name = type(self).__name__
-            raise NotFittedError(f"this {name} is not fitted yet: call fit, or {name}.load a saved one")
-
-    def _fitted_metadata(self) -> dict[str, Any]:
-        """What a file has to hold besides settings, weights and history; JSON."""
-        raise NotImplementedError
-
-    def _restore_fitted(self, content: Mapping[str, Any]) -> None:
-        """Take what `_fitted_metadata` gave."""
-        raise NotImplementedError
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted estimator, settings included, to one safetensors file.
-
-        Parameters
-        ----------
-        path : path-like
-            File to write. An existing file is replaced, completely or not at all.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator has not been fitted.
-        OSError
-            If the file cannot be written.
-        """
-        self._check_fitted()
-        history = self.history_
-        metadata = {
-            "task": type(self).__name__,
-            "task_version": self._file_version,
-            "settings": self._settings(),
-            "fitted": self._fitted_metadata(),
-            "history": {
-                "columns": dict(history),
-                "step_loss": [float(f"{value:.6g}") for value in history.step_loss],
-                "epoch_steps": history.epoch_steps,
-                "best_epoch": history.best_epoch,
-                "stopped": history.stopped,
-            },
-        }
-        serialization.save(self.model_, path, metadata)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read an estimator that `save` wrote.
-
-        Parameters
-        ----------
-        path : path-like
-
-        Returns
-        -------
-        Self
-            Fitted, with the settings it was trained with (a `progress` function excepted).
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged, holds something else or comes from a newer version.
-        OSError
-            If the file cannot be read.
-        """
-        metadata = serialization.read_metadata(path)
-        name = os.fspath(path)
-        if metadata.get("task") != cls.__name__:
-            holds = f"a {metadata['task']}" if metadata.get("task") else "a model without a task"
-            raise ValueError(f"{name} holds {holds}, not a {cls.__name__}")
-        if metadata["task_version"] > cls._file_version:
-            raise ValueError(
-                f"{name} was written by a newer fastrnn (version {metadata['task_version']} of the file of a "
-                f"{cls.__name__}, this fastrnn reads up to {cls._file_version}): upgrade fastrnn"
-            )
-        estimator = cls(**metadata["settings"])
-        estimator.model_ = serialization.load(path)
-        estimator.seed_ = metadata["settings"]["random_state"]
-        saved = metadata["history"]
-        history = History(**saved["columns"])
-        for key in ("step_loss", "epoch_steps", "best_epoch", "stopped"):
-            setattr(history, key, saved[key])
-        estimator.history_ = history
-        estimator._restore_fitted(metadata["fitted"])
-        return estimator
-
-
-def _joined(first: History, second: History) -> History:
-    """Both histories one after the other, where they have the same columns."""
-    joined = History(**{name: [*first.get(name, []), *values] for name, values in second.items()})
-    joined.step_loss = [*first.step_loss, *second.step_loss]
-    joined.epoch_steps = [*first.epoch_steps, *second.epoch_steps]
-    return joined
-
-
-def _scaled(history: History, scale: float) -> History:
-    """The history with its losses in another unit."""
-    losses = {"loss", "val_loss"}
-    scaled = History(
-        **{
-            name: [scale * value for value in values] if name in losses else values
-            for name, values in history.items()
-        }
-    )
-    scaled.step_loss = [scale * value for value in history.step_loss]
-    scaled.epoch_steps = history.epoch_steps
-    return scaled
+        return scaled(self.history_, self._scale).plot(path, ylabel=self._unit)
