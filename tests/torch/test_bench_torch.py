@@ -1,0 +1,32 @@
+"""The PyTorch contender of the benchmarks computes what fastrnn computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fastrnn._types import CELLS
+
+if not (Path(__file__).parents[2] / "bench").is_dir():
+    pytest.skip("wheels are tested without the benchmarks", allow_module_level=True)
+pytest.importorskip("torch", minversion="2.0")
+
+from bench import agreement
+from bench.contenders import OURS, load
+from bench.problem import make_problem
+from bench.shapes import Shape
+from fastrnn.backend import get_num_threads
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "gru_reset_before"])
+def test_torch_agrees(cell: str, dtype: str, train: bool) -> None:
+    problem = make_problem(cell, Shape(5, 3, 4, 6), dtype, train)
+    found = []
+    for name in (OURS, "torch"):
+        prepared = load(name).prepare(problem, get_num_threads())
+        prepared.run()
+        found.append(prepared.read(prepared.run()))
+    assert agreement.disagreements(problem, agreement.compare(found[1], found[0])) == []
