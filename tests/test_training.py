@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,12 @@ from tolerances import sum_tolerance
 from training_cases import make_model, tiny_windows, weights_of
 
 from fastrnn.data import Batch
-from fastrnn.errors import MissingExtraError
 from fastrnn.layers import Dropout, Linear, MeanPool, Sequential
 from fastrnn.layers.recurrent import GRU
 from fastrnn.losses import cross_entropy, mse
 from fastrnn.optim import SGD, Adam
 from fastrnn.schedules import ReduceOnPlateau, StepSchedule
-from fastrnn.training import History, NonFiniteLossError, TrainingEvent, evaluate, fit
+from fastrnn.training import NonFiniteLossError, TrainingEvent, evaluate, fit
 
 
 def linear_problem(n: int = 8) -> list[tuple[Any, Any]]:
@@ -377,37 +375,6 @@ def test_progress_may_be_a_function() -> None:
     events: list[TrainingEvent] = []
     fit(model, linear_problem(), mse, SGD(model.parameters()), epochs=1, progress=events.append)
     assert [e.kind for e in events] == ["step"] * 4 + ["epoch"]
-
-
-def test_history_is_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="plots need matplotlib")
-    model = make_linear()
-    batches = linear_problem()
-
-    def stop(event: TrainingEvent) -> bool:
-        return event.total_steps == 10
-
-    history = fit(
-        model, batches, mse, SGD(model.parameters()), epochs=3, validation=batches, callbacks=[stop]
-    )
-    figure = history.plot(tmp_path / "loss.png", ylabel="error")
-    assert (tmp_path / "loss.png").stat().st_size > 1000
-    (axes,) = figure.axes
-    steps, training, validation = axes.lines
-    np.testing.assert_allclose(steps.get_xdata(), [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.25, 2.5])
-    assert training.get_ydata().tolist() == history["loss"]
-    assert validation.get_ydata().tolist() == history["val_loss"]
-    assert axes.get_ylabel() == "error"
-    assert History().plot().axes[0].lines[:] == []
-
-
-def test_drawing_without_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    monkeypatch.setattr("importlib.import_module", missing)
-    with pytest.raises(MissingExtraError, match=r"fastrnn\[tasks\]"):
-        History().plot()
 
 
 # Errors

@@ -6,8 +6,8 @@ Layers (PyTorch's arguments, parameter names and state layout)
     RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell, Linear, Embedding, Dropout, LayerNorm, Sequential, LastPool,
     MeanPool, MaxPool, AttentionPool, SimpleRNN
 Training
-    fit, evaluate, History; the losses of ``fastrnn.losses``, the optimizers of ``fastrnn.optim`` and the schedules of
-    ``fastrnn.schedules``; clip_grad_norm, clip_grad_value
+    fit, evaluate, History; the losses of ``fastrnn.losses``, the optimizers of ``fastrnn.optim`` and the
+    schedules of ``fastrnn.schedules``; clip_grad_norm, clip_grad_value
 Files
     save, load
 Tasks (extra ``tasks``)
@@ -15,7 +15,8 @@ Tasks (extra ``tasks``)
 Plain functions
     ``fastrnn.functional`` on the active backend, ``fastrnn.reference`` in pure NumPy
 Machine
-    use_backend, current_backend, current_isa, available_isas, use_isa, num_threads, set_num_threads, get_num_threads
+    use_backend, current_backend, current_isa, available_isas, use_isa, num_threads, set_num_threads,
+    get_num_threads
 
 Examples
 --------
@@ -85,7 +86,7 @@ _MODULES = frozenset(
 )
 _HOME = {name: module for module, names in _SOURCES.items() for name in names}
 
-__all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604
+__all__ = [*sorted(_HOME), "__version__"]
 
 if TYPE_CHECKING:
     from fastrnn.backend import (

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
-
-from fastrnn.errors import require
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from typing import NamedTuple
 
 __all__ = ["History", "TrainingEvent"]
 
@@ -84,47 +76,3 @@ class History(dict[str, list[float]]):
         """Add one epoch."""
         for name, value in row.items():
             self.setdefault(name, []).append(value)
-
-    def plot(self, path: str | os.PathLike[str] | None = None, ylabel: str = "loss") -> Figure:
-        """Draw the loss of every step and epoch, and the validation loss.
-
-        Parameters
-        ----------
-        path : path-like, optional
-            Image file to write; the suffix decides the format.
-        ylabel : str, default "loss"
-            Name and unit of the loss.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-
-        Raises
-        ------
-        MissingExtraError
-            If matplotlib is not installed.
-        """
-        # Figure, not pyplot: no global state and no need of a display.
-        figure: Figure = require("matplotlib.figure", "tasks").Figure(figsize=(7, 4), layout="constrained")
-        axes = figure.add_subplot(xlabel="epoch", ylabel=ylabel)
-        if self.step_loss:
-            axes.plot(self._step_epochs(), self.step_loss, color="0.75", linewidth=0.6, label="each step")
-        for name, label in (("loss", "training"), ("val_loss", "validation")):
-            if self.get(name):
-                axes.plot(np.arange(1, len(self[name]) + 1), self[name], marker=".", label=label)
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend()
-        if path is not None:
-            figure.savefig(path)
-        return figure
-
-    def _step_epochs(self) -> np.ndarray:
-        """Position of every step on the axis of epochs."""
-        done = sum(self.epoch_steps)
-        parts = [epoch + np.arange(1, n + 1) / n for epoch, n in enumerate(self.epoch_steps)]
-        # An unfinished epoch is drawn as long as the one before it.
-        rest = len(self.step_loss) - done
-        length = max(rest, self.epoch_steps[-1] if self.epoch_steps else 0)
-        parts.append(len(self.epoch_steps) + np.arange(1, rest + 1) / max(length, 1))
-        return np.concatenate(parts)

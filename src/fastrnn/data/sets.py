@@ -128,9 +128,7 @@ def cpython_docs(test_fraction: float = 0.1) -> TextSplit:
     True
     """
     topics = require("pydoc_data.topics", "data").topics
-    paragraphs = (
-        part for name in sorted(topics) for part in re.split(r"\n{2,}", topics[name].strip("\n"))
-    )
+    paragraphs = (part for name in sorted(topics) for part in re.split(r"\n{2,}", topics[name].strip("\n")))
     return split_text("\n\n".join(dict.fromkeys(paragraphs)), test_fraction)
 
 

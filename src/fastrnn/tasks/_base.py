@@ -20,8 +20,9 @@ from sklearn.utils import check_random_state
 from fastrnn import backend, optim
 from fastrnn._checks import check_choice, check_float, check_positive_int, check_probability
 from fastrnn.layers.base import Layer
+from fastrnn.plot import plot_history, save_figure
 from fastrnn.tasks._budget import SCHEDULES, UNLIMITED, Budget
-from fastrnn.tasks._histories import joined, scaled
+from fastrnn.tasks._histories import joined
 from fastrnn.tasks._progress import Progress
 from fastrnn.tasks._saved import SavedEstimator
 from fastrnn.training import TrainingInterrupted, checkpoint_metadata, fit
@@ -268,4 +269,7 @@ class TaskEstimator(SavedEstimator):
             If matplotlib is not installed.
         """
         self._check_fitted()
-        return scaled(self.history_, self._scale).plot(path, ylabel=self._unit)
+        axes = plot_history(self.history_, ylabel=self._unit, scale=self._scale)
+        if path is not None:
+            save_figure(axes, path)
+        return axes.figure  # type: ignore[return-value]  # of new axes, not a subfigure

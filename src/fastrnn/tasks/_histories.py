@@ -1,10 +1,10 @@
-"""Histories of training put together and converted."""
+"""Histories of training put together."""
 
 from __future__ import annotations
 
 from fastrnn.training import History
 
-__all__ = ["joined", "scaled"]
+__all__ = ["joined"]
 
 
 def joined(first: History, second: History) -> History:
@@ -12,18 +12,4 @@ def joined(first: History, second: History) -> History:
     result = History(**{name: [*first[name], *second[name]] for name in second if name in first})
     result.step_loss = [*first.step_loss, *second.step_loss]
     result.epoch_steps = [*first.epoch_steps, *second.epoch_steps]
-    return result
-
-
-def scaled(history: History, scale: float) -> History:
-    """The history with its losses in another unit."""
-    losses = {"loss", "val_loss"}
-    result = History(
-        **{
-            name: [scale * value for value in values] if name in losses else values
-            for name, values in history.items()
-        }
-    )
-    result.step_loss = [scale * value for value in history.step_loss]
-    result.epoch_steps = history.epoch_steps
     return result
