@@ -82,23 +82,13 @@ static void FN(gru_backward_tile)(const void *step, int64_t row0, int R, int64_t
 static void FN(gru_forward)(const frnn_step_forward *s)
 {
     /* gates_in has four slots: r, z, W_in x + b_in, and b_hn, from which q starts */
-    const int64_t init_gate[3] = {0, s->Hp, 3 * s->Hp};
-    const frnn_segments segments = {.count = 1, .length = s->recurrent.depth};
-    const FN(walk_args) w = {.b = &s->recurrent,
-                             .segments = &segments,
-                             .rows = s->rows,
-                             .row_size = sizeof *s->rows,
-                             .operand = offsetof(frnn_row_forward, operand),
-                             .init = offsetof(frnn_row_forward, gates_in),
-                             .init_gate = init_gate,
-                             .m = s->m,
-                             .step = s};
-    FN(walk)(&w, FN(gru_forward_tile));
+    static const int slots[] = {0, 1, 3};
+    FN(walk_forward)(s, &s->recurrent, offsetof(frnn_row_forward, operand), 0, slots, FN(gru_forward_tile));
 }
 
 static void FN(gru_backward)(const frnn_step_backward *s)
 {
-    FN(walk_backward)(s, FN(gru_backward_tile));
+    FN(walk_dh)(s, FN(gru_backward_tile));
 }
 
 /* ---- reset before the recurrent product: two products a step ---- */
@@ -136,19 +126,10 @@ static void FN(gru_reset_before_forward_candidate)(const void *step, int64_t row
 
 static void FN(gru_reset_before_forward)(const frnn_step_forward *s)
 {
-    FN(walk_forward)(s, FN(gru_reset_before_forward_gates));
-    const int64_t init_gate[1] = {2 * s->Hp};
-    const frnn_segments q = {.count = 1, .length = s->H, .offset = {3 * s->Hp}};
-    const FN(walk_args) w = {.b = &s->candidate,
-                             .segments = &q,
-                             .rows = s->rows,
-                             .row_size = sizeof *s->rows,
-                             .operand = offsetof(frnn_row_forward, saved),
-                             .init = offsetof(frnn_row_forward, gates_in),
-                             .init_gate = init_gate,
-                             .m = s->m,
-                             .step = s};
-    FN(walk)(&w, FN(gru_reset_before_forward_candidate));
+    FN(walk_recurrent)(s, FN(gru_reset_before_forward_gates));
+    static const int slots[] = {2};
+    FN(walk_forward)(s, &s->candidate, offsetof(frnn_row_forward, saved), 3 * s->Hp, slots,
+                     FN(gru_reset_before_forward_candidate));
 }
 
 static void FN(gru_reset_before_backward_output)(const void *step, int64_t row0, int R, int64_t unit0, int units,
@@ -178,15 +159,7 @@ static void FN(gru_reset_before_backward_reset)(const void *step, int64_t row0, 
 
 static void FN(gru_reset_before_backward)(const frnn_step_backward *s)
 {
-    FN(walk_backward)(s, FN(gru_reset_before_backward_output));
+    FN(walk_dh)(s, FN(gru_reset_before_backward_output));
     const frnn_segments da_n = {.count = 1, .length = s->H, .offset = {2 * s->Hp}};
-    const FN(walk_args) w = {.b = &s->candidate,
-                             .segments = &da_n,
-                             .rows = s->rows,
-                             .row_size = sizeof *s->rows,
-                             .operand = offsetof(frnn_row_backward, saved),
-                             .init = offsetof(frnn_row_backward, saved),
-                             .m = s->m,
-                             .step = s};
-    FN(walk)(&w, FN(gru_reset_before_backward_reset));
+    FN(walk_backward)(s, &s->candidate, offsetof(frnn_row_backward, saved), &da_n, FN(gru_reset_before_backward_reset));
 }

@@ -92,10 +92,10 @@ static void FN(lstm_training_tile)(const void *s, int64_t row, int R, int64_t un
 
 static void FN(lstm_forward)(const frnn_step_forward *s)
 {
-    FN(walk_forward)(s, s->training ? FN(lstm_training_tile) : FN(lstm_inference_tile));
+    FN(walk_recurrent)(s, s->training ? FN(lstm_training_tile) : FN(lstm_inference_tile));
 }
 
 static void FN(lstm_backward)(const frnn_step_backward *s)
 {
-    FN(walk_backward)(s, FN(lstm_backward_tile));
+    FN(walk_dh)(s, FN(lstm_backward_tile));
 }

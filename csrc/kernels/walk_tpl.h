@@ -87,16 +87,20 @@ FRNN_INLINE vec FN(total_dh)(const frnn_step_backward *s, const frnn_row_backwar
     return dh + FN(load_exact)(row->dy, unit, s->H);
 }
 
-/* The recurrent product of a forward step whose gates start from gates_in, slot by slot in gate order. */
-FRNN_INLINE void FN(walk_forward)(const frnn_step_forward *s, FN(epilogue) epilogue)
+/* A product of a forward step: `operand` (a field of the row, from `offset` on) times b, its gates starting from these
+ * slots of gates_in. */
+FRNN_INLINE void FN(walk_forward)(const frnn_step_forward *s, const frnn_panels *b, size_t operand, int64_t offset,
+                                  const int slots[], FN(epilogue) epilogue)
 {
-    const int64_t init_gate[FRNN_MAX_GATES] = {0, s->Hp, 2 * s->Hp, 3 * s->Hp};
-    const frnn_segments segments = {.count = 1, .length = s->recurrent.depth};
-    const FN(walk_args) w = {.b = &s->recurrent,
+    int64_t init_gate[FRNN_MAX_GATES] = {0};
+    for (int64_t g = 0; g < b->gates; g++)
+        init_gate[g] = slots[g] * s->Hp;
+    const frnn_segments segments = {.count = 1, .length = b->depth, .offset = {offset}};
+    const FN(walk_args) w = {.b = b,
                              .segments = &segments,
                              .rows = s->rows,
                              .row_size = sizeof *s->rows,
-                             .operand = offsetof(frnn_row_forward, operand),
+                             .operand = operand,
                              .init = offsetof(frnn_row_forward, gates_in),
                              .init_gate = init_gate,
                              .m = s->m,
@@ -104,16 +108,30 @@ FRNN_INLINE void FN(walk_forward)(const frnn_step_forward *s, FN(epilogue) epilo
     FN(walk)(&w, epilogue);
 }
 
-/* dh of this step from the dgates of the step after, and the cell's pointwise backward as its epilogue. */
-FRNN_INLINE void FN(walk_backward)(const frnn_step_backward *s, FN(epilogue) epilogue)
+/* The recurrent product, its gates starting from the slots of gates_in in order. */
+FRNN_INLINE void FN(walk_recurrent)(const frnn_step_forward *s, FN(epilogue) epilogue)
 {
-    const FN(walk_args) w = {.b = &s->recurrent,
-                             .segments = &s->a_segments,
+    static const int in_order[FRNN_MAX_GATES] = {0, 1, 2, 3};
+    FN(walk_forward)(s, &s->recurrent, offsetof(frnn_row_forward, operand), 0, in_order, epilogue);
+}
+
+/* A product of a backward step: these segments of `operand` (a field of the row) times b. */
+FRNN_INLINE void FN(walk_backward)(const frnn_step_backward *s, const frnn_panels *b, size_t operand,
+                                   const frnn_segments *segments, FN(epilogue) epilogue)
+{
+    const FN(walk_args) w = {.b = b,
+                             .segments = segments,
                              .rows = s->rows,
                              .row_size = sizeof *s->rows,
-                             .operand = offsetof(frnn_row_backward, gates_next),
-                             .init = offsetof(frnn_row_backward, gates_next),
+                             .operand = operand,
+                             .init = operand,
                              .m = s->m,
                              .step = s};
     FN(walk)(&w, epilogue);
+}
+
+/* dh of this step from the dgates of the step after, and the cell's pointwise backward as its epilogue. */
+FRNN_INLINE void FN(walk_dh)(const frnn_step_backward *s, FN(epilogue) epilogue)
+{
+    FN(walk_backward)(s, &s->recurrent, offsetof(frnn_row_backward, gates_next), &s->a_segments, epilogue);
 }
