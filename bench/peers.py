@@ -179,7 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             status = 130
         result["complete"] = status == 0
-        result["rows"] = [json.loads(line) for line in rows_file.read_text().splitlines()]
+        # A worker that was killed may have left half a line.
+        lines = rows_file.read_text().splitlines(keepends=True)
+        result["rows"] = [json.loads(line) for line in lines if line.endswith("\n")]
     rows = result["rows"]
     missing = [name for name in options.peers if versions(name) is None]
     print(report(rows, missing))
