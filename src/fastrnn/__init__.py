@@ -91,143 +91,63 @@ __all__ = [*sorted(_HOME), "__version__"]
 if TYPE_CHECKING:  # "as" marks what type checkers may import from here
     from fastrnn.backend import (
         available_isas as available_isas,
-    )
-    from fastrnn.backend import (
         current_backend as current_backend,
-    )
-    from fastrnn.backend import (
         current_isa as current_isa,
-    )
-    from fastrnn.backend import (
         get_num_threads as get_num_threads,
-    )
-    from fastrnn.backend import (
         num_threads as num_threads,
-    )
-    from fastrnn.backend import (
         set_num_threads as set_num_threads,
-    )
-    from fastrnn.backend import (
         use_backend as use_backend,
-    )
-    from fastrnn.backend import (
         use_isa as use_isa,
     )
     from fastrnn.clipping import (
         clip_grad_norm as clip_grad_norm,
-    )
-    from fastrnn.clipping import (
         clip_grad_value as clip_grad_value,
     )
     from fastrnn.layers import (
         GRU as GRU,
-    )
-    from fastrnn.layers import (
         LSTM as LSTM,
-    )
-    from fastrnn.layers import (
         RNN as RNN,
-    )
-    from fastrnn.layers import (
         AttentionPool as AttentionPool,
-    )
-    from fastrnn.layers import (
         Dropout as Dropout,
-    )
-    from fastrnn.layers import (
         Embedding as Embedding,
-    )
-    from fastrnn.layers import (
         GRUCell as GRUCell,
-    )
-    from fastrnn.layers import (
         LastPool as LastPool,
-    )
-    from fastrnn.layers import (
         Layer as Layer,
-    )
-    from fastrnn.layers import (
         LayerNorm as LayerNorm,
-    )
-    from fastrnn.layers import (
         Linear as Linear,
-    )
-    from fastrnn.layers import (
         LSTMCell as LSTMCell,
-    )
-    from fastrnn.layers import (
         MaxPool as MaxPool,
-    )
-    from fastrnn.layers import (
         MeanPool as MeanPool,
-    )
-    from fastrnn.layers import (
         Parameter as Parameter,
-    )
-    from fastrnn.layers import (
         RNNCell as RNNCell,
-    )
-    from fastrnn.layers import (
         Sequential as Sequential,
     )
     from fastrnn.losses import (
         binary_cross_entropy as binary_cross_entropy,
-    )
-    from fastrnn.losses import (
         cross_entropy as cross_entropy,
-    )
-    from fastrnn.losses import (
         huber as huber,
-    )
-    from fastrnn.losses import (
         mae as mae,
-    )
-    from fastrnn.losses import (
         mse as mse,
-    )
-    from fastrnn.losses import (
         quantile as quantile,
     )
     from fastrnn.optim import (
         SGD as SGD,
-    )
-    from fastrnn.optim import (
         Adagrad as Adagrad,
-    )
-    from fastrnn.optim import (
         Adam as Adam,
-    )
-    from fastrnn.optim import (
         AdamW as AdamW,
-    )
-    from fastrnn.optim import (
         Optimizer as Optimizer,
-    )
-    from fastrnn.optim import (
         RMSprop as RMSprop,
     )
     from fastrnn.schedules import (
         CosineSchedule as CosineSchedule,
-    )
-    from fastrnn.schedules import (
         OneCycleSchedule as OneCycleSchedule,
-    )
-    from fastrnn.schedules import (
         ReduceOnPlateau as ReduceOnPlateau,
-    )
-    from fastrnn.schedules import (
         Schedule as Schedule,
-    )
-    from fastrnn.schedules import (
         StepSchedule as StepSchedule,
-    )
-    from fastrnn.schedules import (
         WarmupSchedule as WarmupSchedule,
     )
     from fastrnn.serialization import (
         load as load,
-    )
-    from fastrnn.serialization import (
         save as save,
     )
     from fastrnn.simple import (
@@ -238,14 +158,8 @@ if TYPE_CHECKING:  # "as" marks what type checkers may import from here
     )
     from fastrnn.training import (
         History as History,
-    )
-    from fastrnn.training import (
         TrainingInterrupted as TrainingInterrupted,
-    )
-    from fastrnn.training import (
         evaluate as evaluate,
-    )
-    from fastrnn.training import (
         fit as fit,
     )
 
