@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastrnn.data.batching import SequenceBatches, batch_indices, pad_sequences, unpad_sequences
 

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from tolerances import sum_tolerance
 
 from fastrnn.data.ngram import NGramModel

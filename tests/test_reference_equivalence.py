@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from recurrent_cases import Problem, forward, make_problem, run, zeros_like
 from tolerances import backward_tolerance, forward_tolerance, within
 

@@ -1,6 +1,6 @@
-"""Print the polynomial coefficients of ``vec_math.h``: python csrc/simd/generate_coefficients.py (needs mpmath).
+"""Print the polynomial coefficients of ``vec_math.h`` (needs mpmath).
 
-q(r) = (exp(r) - 1) / r on |r| <= ln(2)/2, near-minimax by Chebyshev interpolation, printed with the error bound.
+q(r) = (exp(r) - 1) / r on |r| <= ln(2)/2, near-minimax by Chebyshev interpolation, with the error bound.
 """
 
 import mpmath as mp
