@@ -1,8 +1,8 @@
 # cython: language_level=3, auto_pickle=False, boundscheck=False, wraparound=True, cdivision=True
 """The compiled engine: the backend protocol of docs/protocols.md over csrc/fastrnn.h.
 
-Checks dtype, shape, contiguity and range of whatever would otherwise touch foreign memory, takes pointers, and makes one
-call without the GIL. Nothing is computed here.
+Checks dtype, shape, contiguity and range of whatever would otherwise touch foreign memory, takes pointers, and makes
+one call without the GIL. Nothing is computed here.
 """
 
 import os
@@ -13,7 +13,7 @@ cimport numpy as cnp
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.math cimport sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 cnp.import_array()
 
@@ -302,7 +302,9 @@ cdef int _dtype_id(str name, cnp.ndarray array) except -1:
         return 0
     if array.dtype == FLOAT64:
         return 1
-    raise TypeError(f"{name} must be float32 or float64, got {array.dtype}; the reference backend takes any float dtype")
+    raise TypeError(
+        f"{name} must be float32 or float64, got {array.dtype}; the reference backend takes any float dtype"
+    )
 
 
 cdef object _dtype(int dtype_id):
@@ -464,7 +466,9 @@ def pack_weights(str cell, weights, bint training=False) -> Packed:
         P = _dims("weight_hr", weights[4], 2).shape[0]
         if not 0 < P <= H:
             raise ValueError(f"weight_hr must have shape (P, H) with 1 <= P <= H = {H}, got P = {P}")
-    packed.layer = frnn_layer(cell_id, _dtype_id("weight_ih", weight_ih), frnn_isa_current(), I, H, P if projects else 0)
+    packed.layer = frnn_layer(
+        cell_id, _dtype_id("weight_ih", weight_ih), frnn_isa_current(), I, H, P if projects else 0
+    )
     packed.training = training
     _fill_weights(&w, weights, _dtype(packed.layer.dtype), rows, I, H, P, projects, False, "", keep)
     packed.memory = _allocate(frnn_packed_size(&packed.layer, training))
