@@ -46,7 +46,7 @@ enum { CALLERS = 4 };
 static void *call_often(void *argument)
 {
     atomic_int *wrong = argument;
-    const int calls = reduced ? 200 : 3000;
+    const int calls = reduced ? 200 : 800;
     for (int i = 0; i < calls; i++)
         atomic_fetch_add(wrong, !tally_is_right(i % 7));
     return NULL;
@@ -73,6 +73,29 @@ static void nest(void *context, int index, int count)
 
 /* ---- fork ---- */
 
+static void *do_nothing(void *unused)
+{
+    return unused;
+}
+
+static int exits_well(pid_t child)
+{
+    int status = 1;
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* Whether a child of this process can start a thread at all: under qemu-user 7.2 it dies of an assertion of qemu's. */
+static int threads_start_after_fork(void)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        pthread_t thread;
+        alarm(60);
+        _exit(pthread_create(&thread, NULL, do_nothing, NULL) || pthread_join(thread, NULL));
+    }
+    return exits_well(child);
+}
+
 /* Whether the child of a fork computes what this process does. A child that hangs is killed by its alarm. */
 static int child_is_right(const problem *q, const settings *s, const outputs *expected)
 {
@@ -83,8 +106,7 @@ static int child_is_right(const problem *q, const settings *s, const outputs *ex
         const int right = same_bits(q->T * q->N * q->P, seen.y, expected->y) && tally_is_right(5);
         _exit(right ? 0 : 1);
     }
-    int status = 1;
-    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return exits_well(child);
 }
 
 static atomic_int stop;
@@ -120,7 +142,7 @@ void test_pool(void)
 {
     group_begin("thread pool");
     CHECK(tally_is_right(0) && tally_is_right(1), "no work, or that of one thread, is wrong");
-    const int calls = reduced ? 300 : 20000;
+    const int calls = reduced ? 300 : 4000;
     int wrong = 0;
     for (int i = 0; i < calls; i++)
         wrong += !tally_is_right(1 + i % 5);
@@ -138,6 +160,9 @@ void test_pool(void)
     for (int i = 0; i < 50; i++)
         frnn_parallel(nest, &nested_wrong, 3);
     CHECK(nested_wrong == 0, "%d calls inside calls wrong", nested_wrong);
-    check_fork();
+    if (threads_start_after_fork())
+        check_fork();
+    else
+        group_note("; fork not tested: no thread starts in a forked child here");
     group_end();
 }
