@@ -12,28 +12,68 @@
 #include <unistd.h>
 #endif
 
-/* __builtin_cpu_supports also asks the operating system (XGETBV) whether it saves the registers. */
-int frnn_cpu_has_avx2(void)
-{
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+
+/* Bits of leaves 1 and 7 and of the register that says which state the operating system saves (Intel's Software
+ * Developer's Manual, volume 2, CPUID and XGETBV). Asked here and not by __builtin_cpu_supports, which needs a run-time
+ * library that MSVC's linker is not given: https://github.com/llvm/llvm-project/issues/144630. */
+#define LEAF1_C_FMA (1u << 12)
+#define LEAF1_C_OSXSAVE (1u << 27)
+#define LEAF1_C_AVX (1u << 28)
+#define LEAF7_B_AVX2 (1u << 5)
+#define LEAF7_B_AVX512 (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) /* F, DQ, BW, VL: the flags in flags.mk */
+#define STATE_AVX 0x06u
+#if defined(__APPLE__)
+#define STATE_AVX512 STATE_AVX /* macOS saves the rest too, but says so only once a process has used it */
 #else
-    return 0;
+#define STATE_AVX512 0xe6u
 #endif
+
+typedef struct registers {
+    unsigned a, b, c, d;
+} registers;
+
+static registers cpuid(unsigned leaf)
+{
+    registers r;
+    __asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "0"(leaf), "2"(0));
+    return r;
 }
 
-/* The subsets are those of the flags in setup.py. */
+/* Whether the processor has AVX, FMA and these features of leaf 7, and the system saves these registers. */
+static int has(unsigned features, unsigned states)
+{
+    const unsigned needed = LEAF1_C_FMA | LEAF1_C_OSXSAVE | LEAF1_C_AVX;
+    if (cpuid(0).a < 7 || (cpuid(1).c & needed) != needed || (cpuid(7).b & features) != features)
+        return 0;
+    unsigned saved, high;
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    return (saved & states) == states;
+}
+
+int frnn_cpu_has_avx2(void)
+{
+    return has(LEAF7_B_AVX2, STATE_AVX);
+}
+
 int frnn_cpu_has_avx512(void)
 {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
-#else
-    return 0;
-#endif
+    return has(LEAF7_B_AVX2 | LEAF7_B_AVX512, STATE_AVX512);
 }
+
+#else
+
+int frnn_cpu_has_avx2(void)
+{
+    return 0;
+}
+
+int frnn_cpu_has_avx512(void)
+{
+    return 0;
+}
+
+#endif
 
 int frnn_cpu_count(void)
 {

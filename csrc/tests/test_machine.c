@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform/cpu.h"
 #include "platform/thread_pool.h"
 #include "testing.h"
 
@@ -42,6 +43,20 @@ static void check_isas(void)
     frnn_start(frnn_isa_name(before));
 }
 
+/* The compiler's library asks the processor in its own way. */
+static void check_detection(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    CHECK(frnn_cpu_has_avx2() == avx2, "AVX2: %d, the compiler says %d", frnn_cpu_has_avx2(), avx2);
+    CHECK(frnn_cpu_has_avx512() == avx512, "AVX-512: %d, the compiler says %d", frnn_cpu_has_avx512(), avx512);
+#endif
+    CHECK(frnn_cpu_count() >= 1, "%d processors", frnn_cpu_count());
+}
+
 static void check_thread_counts(void)
 {
     const int before = frnn_get_num_threads();
@@ -69,6 +84,7 @@ void test_machine(void)
 {
     group_begin("machine");
     check_isas();
+    check_detection();
     check_thread_counts();
     group_end();
 }
