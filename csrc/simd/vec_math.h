@@ -8,9 +8,12 @@
  *
  * tanh(x) = e / (e + 2) with e = exp(2|x|) - 1 taken as 2^n r q + (2^n - 1): no cancellation near zero, never above
  * 1 in magnitude, odd to the bit. sigmoid(x) = 1 / (1 + exp(-x)): both tails keep their relative accuracy, which the
- * half-angle form by tanh does not. Errors against a float64 computation: below 2.5 units in the last place over the
- * whole range (csrc/tests/test_simd.c). NaN in gives NaN out. exp saturates at the largest power of two it can
- * scale by (about 2.4e38 in float), instead of infinity; below the normal range it gives the smallest normal number.
+ * half-angle form by tanh does not.
+ *
+ * Errors stay below 1.5 (exp), 2.75 (sigmoid) and 4 (tanh) units in the last place, on every ISA, wherever the result is
+ * a normal number (csrc/tests/test_simd.c). Seen over all numbers of float32: 1.24, 2.49 and 3.46; over twenty million
+ * of float64: 1.18, 2.21 and 3.15. NaN in gives NaN out. exp does not leave [exp(EXP_MIN), exp(EXP_MAX)], 1.2e-38 to
+ * 2.2e38 in float: there is no infinity and no zero, and every scale is a normal number.
  */
 
 #if REAL_IS_FLOAT
