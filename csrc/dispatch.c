@@ -1,5 +1,6 @@
 #include "dispatch.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +30,8 @@ static const struct {
 
 #define FRNN_ISAS ((int)(sizeof isas / sizeof isas[0]))
 
-static int current = -1;
-static int num_threads;
+/* Set by one thread of the host while others compute: each call reads them once and stays with what it read. */
+static atomic_int current = -1, num_threads;
 
 int frnn_isa_count(void)
 {
@@ -95,8 +96,9 @@ const frnn_kernels *frnn_kernels_for(int isa, int dtype)
 int frnn_threads_for(double flop, int64_t most)
 {
     double n = flop / FRNN_FLOP_PER_THREAD;
-    if (n > (double)num_threads)
-        n = (double)num_threads;
+    const double allowed = num_threads;
+    if (n > allowed)
+        n = allowed;
     if (n > (double)most)
         n = (double)most;
     return n < 1 ? 1 : (int)n;
