@@ -28,8 +28,8 @@ class MissingExtraError(ImportError):
     Examples
     --------
     >>> from fastrnn.errors import MissingExtraError
-    >>> print(MissingExtraError("aeon", "data"))
-    the package 'aeon' is not installed; install it with: pip install "fastrnn[data]"
+    >>> print(MissingExtraError("vega_datasets", "data"))
+    the package 'vega_datasets' is not installed; install it with: pip install "fastrnn[data]"
     """
 
     def __init__(self, package: str, extra: str, command: str | None = None) -> None:

@@ -103,7 +103,8 @@ class Vocabulary:
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}")
         points = _code_points(text)
-        return self._table[np.minimum(points, self._table.size - 1)]
+        ids: NDArray[np.int64] = self._table[np.minimum(points, self._table.size - 1)]
+        return ids
 
     def decode(self, ids: ArrayLike) -> str:
         """Give the text of the given indices; 0 becomes U+FFFD.

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pytorch_cases import torch
 from recurrent_layers import BACKENDS, leaves
 from tolerances import TORCH_FLOAT32_BACKWARD, TORCH_FLOAT32_FORWARD, TORCH_FLOAT64, within
-from torch_cases import torch
 
 from fastrnn.backend import use_backend
 from fastrnn.layers import cells, recurrent

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pytorch_cases import assert_equals_torch_layer, torch
 from recurrent_cases import make_problem
 from tolerances import TORCH_FLOAT64, within
-from torch_cases import assert_equals_torch_layer, torch
 
 from fastrnn.reference import _core as reference
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pytorch_cases import torch
 from recurrent_layers import BACKENDS
 from tolerances import TORCH_FLOAT32_BACKWARD, TORCH_FLOAT32_FORWARD, TORCH_FLOAT64, within
-from torch_cases import torch
 
 from fastrnn import clipping, losses, optim, schedules
 from fastrnn.backend import use_backend

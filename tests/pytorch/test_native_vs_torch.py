@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from native_cases import native
+from pytorch_cases import assert_equals_torch_layer
 from recurrent_cases import make_problem
 from tolerances import TORCH_FLOAT32_BACKWARD, TORCH_FLOAT32_FORWARD, TORCH_FLOAT64
-from torch_cases import assert_equals_torch_layer
 
 FEATURES = {
     "plain": {},

@@ -9,7 +9,6 @@ import pytest
 from recurrent_cases import Problem, run
 from tolerances import within
 
-# The minimum version also keeps the folder tests/torch from passing for the package.
 torch = pytest.importorskip("torch", minversion="2.0")
 
 
