@@ -101,7 +101,7 @@ static int child_is_right(const problem *q, const settings *s, const outputs *ex
 {
     const pid_t child = fork();
     if (child == 0) {
-        alarm(60);
+        alarm(20);
         const outputs seen = engine_run(q, s);
         const int right = same_bits(q->T * q->N * q->P, seen.y, expected->y) && tally_is_right(5);
         _exit(right ? 0 : 1);

@@ -139,26 +139,53 @@ static int64_t plain_draw(const double *logits, const frnn_sampling *s, double u
     return order[kept - 1];
 }
 
-static void check_sampling(model *m, double temperature, int64_t top_k, double top_p)
+static int64_t draw(model *m, const frnn_sampling *s, double u)
+{
+    int64_t token = -1;
+    frnn_token_sample(&m->stream, s, 1, &u, &token, block(frnn_sample_scratch(V)));
+    return token;
+}
+
+static int64_t expected_draw(const model *m, const frnn_sampling *s, double u)
+{
+    double logits[V];
+    for (int64_t v = 0; v < V; v++)
+        logits[v] = real_at(m->dtype, m->stream.logits, v);
+    return plain_draw(logits, s, u);
+}
+
+static void check_sampling(model *m, const frnn_sampling *s)
 {
     enum { DRAWS = 40 };
-    const frnn_sampling s = {temperature, top_k, top_p};
-    void *scratch = block(frnn_sample_scratch(V));
     for (int i = 0; i < DRAWS; i++) {
         const double u = i == 0 ? 0 : i == 1 ? 1 - 0x1p-53 : uniform(0, 0.999);
-        double logits[V];
-        for (int64_t v = 0; v < V; v++)
-            logits[v] = real_at(m->dtype, m->stream.logits, v);
-        const int64_t expected = plain_draw(logits, &s, u);
-        int64_t token = -1;
-        frnn_token_sample(&m->stream, &s, 1, &u, &token, scratch);
-        CHECK(token == expected, "temperature %g, top_k %d, top_p %g, u %g: token %d, expected %d", temperature,
-              (int)top_k, top_p, u, (int)token, (int)expected);
+        const int64_t expected = expected_draw(m, s, u), token = draw(m, s, u);
+        CHECK(token == expected, "temperature %g, top_k %d, top_p %g, u %g: token %d, expected %d", s->temperature,
+              (int)s->top_k, s->top_p, u, (int)token, (int)expected);
         if (token < 0 || token >= V)
             return;
         step_by_layers(m, token);
         CHECK(memcmp(m->stream.logits, m->logits, real_size(m->dtype) * V) == 0, "a drawn token is fed differently");
     }
+}
+
+/* Ties go to the lower index; a share of exactly top_p is enough; what is no number is still a token. */
+static void check_odd_logits(model *m)
+{
+    static const frnn_sampling ways[] = {{0, 0, 1}, {1, 0, 1}, {1, 4, 1}, {1, 4, 0.5}, {1, 0, 0.5}};
+    static const double odd[] = {0, -INFINITY, INFINITY, NAN};
+    for (size_t k = 0; k < sizeof ways / sizeof *ways; k++)
+        for (int i = 0; i < 9; i++)
+            for (size_t o = 0; o < sizeof odd / sizeof *odd; o++) {
+                for (int64_t v = 0; v < V; v++)
+                    set_real(m->dtype, m->stream.logits, v, o == 0 || v % 3 == 1 ? odd[o] : (double)(v % 2));
+                const double u = i / 8.0 * 0.999;
+                const int64_t expected = odd[o] <= 0 ? expected_draw(m, &ways[k], u) : -1;
+                const int64_t token = draw(m, &ways[k], u);
+                CHECK(token >= 0 && token < V, "logits of %g give token %d", odd[o], (int)token);
+                CHECK(expected < 0 || token == expected, "way %d, logits of %g, u %g: token %d, expected %d", (int)k,
+                      odd[o], u, (int)token, (int)expected);
+            }
 }
 
 static void check(int cell, int dtype, int isa)
@@ -177,7 +204,8 @@ static void check(int cell, int dtype, int isa)
     static const frnn_sampling ways[] = {{1, 0, 1}, {0, 0, 1},   {0.5, 3, 1},   {2, 0, 0.7}, {1, 5, 0.5},
                                          {1, 1, 1}, {1, 99, 1},  {1e-3, 0, 1},  {1, 0, 1e-9}, {1e-310, 0, 1}, {1e-310, 4, 0.5}};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
-        check_sampling(&m, ways[i].temperature, ways[i].top_k, ways[i].top_p);
+        check_sampling(&m, &ways[i]);
+    check_odd_logits(&m);
     release();
 }
 
