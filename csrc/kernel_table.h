@@ -57,7 +57,7 @@ typedef struct frnn_outer {
     const void *const *b;
     const void *const *mask; /* NULL: none; rows may repeat */
     int64_t a_offset, m;     /* columns of a that this call owns */
-    int64_t b_offset, n; /* columns of b; 0: only column_sum */
+    int64_t b_offset, n;     /* columns of b; 0: only column_sum */
     void *out;
     int64_t ld;
     void *column_sum; /* [m] += column sums of a, or NULL */

@@ -6,7 +6,7 @@
 
 #include "rnn_plan.h"
 
-const char *const tensor_names[TENSORS] = {"x",       "h0",      "c0",      "weight_ih",
+const char *const tensor_names[TENSORS] = {"x",         "h0",      "c0",      "weight_ih",
                                            "weight_hh", "bias_ih", "bias_hh", "weight_hr"};
 
 int has_c(const problem *q)
@@ -34,14 +34,9 @@ problem make_problem(int cell, int features, int64_t T, int64_t N, int64_t I, in
     const int64_t P = features & PROJECTION ? (H + 1) / 2 : H, G = frnn_cell_table[cell].gates;
     problem q = {.cell = cell, .features = features, .T = T, .N = N, .I = I, .H = H, .P = P, .G = G};
     const int bias = features & WITH_BIAS, state = features & WITH_STATE;
-    const int64_t size[TENSORS] = {T * N * I,
-                                   state ? N * P : 0,
-                                   state && has_c(&q) ? N * H : 0,
-                                   G * H * I,
-                                   G * H * P,
-                                   bias ? G * H : 0,
-                                   bias ? G * H : 0,
-                                   features & PROJECTION ? P * H : 0};
+    const int64_t size[TENSORS] = {
+        T * N * I,        state ? N * P : 0, state && has_c(&q) ? N * H : 0,   G * H * I, G * H * P,
+        bias ? G * H : 0, bias ? G * H : 0,  features & PROJECTION ? P * H : 0};
     const double weight = 1.5 / sqrt((double)H);
     for (int i = 0; i < TENSORS; i++) {
         q.size[i] = size[i];
@@ -121,8 +116,8 @@ problem select_rows(const problem *from, const int64_t *rows, int64_t count)
 const char *describe(const problem *q)
 {
     static char text[160];
-    static const char *const names[] = {"bias", "state", "ragged", "resets", "input_mask", "hidden_mask", "zoneout",
-                                        "reverse", "projection"};
+    static const char *const names[] = {"bias",        "state",   "ragged",  "resets",    "input_mask",
+                                        "hidden_mask", "zoneout", "reverse", "projection"};
     int used = snprintf(text, sizeof text, "T=%d N=%d I=%d H=%d", (int)q->T, (int)q->N, (int)q->I, (int)q->H);
     for (int i = 0; i < 9; i++)
         if (q->features >> i & 1)

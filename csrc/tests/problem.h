@@ -52,11 +52,11 @@ outputs plain_forward(const problem *);
 
 typedef struct settings {
     int dtype, isa, threads;
-    int backward;            /* forward in training, then backward */
-    int in_place;            /* hn and cn are h0 and c0 (inference only) */
-    double start;            /* what weight gradients hold before: gradients are added */
-    int skip[TENSORS];       /* weight gradients not asked for */
-    int no_dx, no_dstate;    /* dx is not asked for; dhn and dcn are not given */
+    int backward;         /* forward in training, then backward */
+    int in_place;         /* hn and cn are h0 and c0 (inference only) */
+    double start;         /* what weight gradients hold before: gradients are added */
+    int skip[TENSORS];    /* weight gradients not asked for */
+    int no_dx, no_dstate; /* dx is not asked for; dhn and dcn are not given */
 } settings;
 
 /* The engine on guarded, barely aligned, strided copies. What must not be read holds NaN. */

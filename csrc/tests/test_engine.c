@@ -10,8 +10,9 @@
 #include "testing.h"
 
 #define SUBJECTS(X)                                                                                                    \
-    X(machine) X(simd) X(recurrent_forward) X(recurrent_backward) X(invariance) X(float_environment) X(pool)           \
-    X(linear) X(ops) X(optimizers) X(tokens)
+    X(machine)                                                                                                         \
+    X(simd) X(recurrent_forward) X(recurrent_backward) X(invariance) X(float_environment) X(pool) X(linear) X(ops)     \
+        X(optimizers) X(tokens)
 
 #define DECLARE(subject) void test_##subject(void);
 SUBJECTS(DECLARE)
@@ -21,8 +22,7 @@ static const struct {
     void (*run)(void);
 } subjects[] = {
 #define ROW(subject) {#subject, test_##subject},
-    SUBJECTS(ROW)
-};
+    SUBJECTS(ROW)};
 #define COUNT (sizeof subjects / sizeof subjects[0])
 
 int main(int argc, char **argv)

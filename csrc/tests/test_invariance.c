@@ -7,7 +7,8 @@
 #include "rnn_plan.h"
 
 /* Row `a` of a batch array [T, N, width] against row `b` of another. */
-static int same_row(int64_t T, int64_t width, const double *x, int64_t N, int64_t a, const double *y, int64_t M, int64_t b)
+static int same_row(int64_t T, int64_t width, const double *x, int64_t N, int64_t a, const double *y, int64_t M,
+                    int64_t b)
 {
     if (!x || !y)
         return x == y;

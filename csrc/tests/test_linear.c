@@ -124,8 +124,8 @@ void test_linear(void)
         group_begin("linear %s %s", frnn_isa_name(isa), dtype_names[dtype]);
         seed(6);
         const int64_t V = lanes_of(isa, dtype);
-        const int64_t sizes[][3] = {{1, 1, 1},           {0, 3, 5},  {7, V - 1, V + 1}, {5, V + 1, V}, {13, 4 * V, 3},
-                                    {2, 3, 8 * V + 5},   {150, 7, 11}, {3, 530, 2},     {400, 2, 101}};
+        const int64_t sizes[][3] = {{1, 1, 1},         {0, 3, 5},    {7, V - 1, V + 1}, {5, V + 1, V}, {13, 4 * V, 3},
+                                    {2, 3, 8 * V + 5}, {150, 7, 11}, {3, 530, 2},       {400, 2, 101}};
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             check(isa, dtype, sizes[i][0], sizes[i][1], sizes[i][2]);
         group_end();

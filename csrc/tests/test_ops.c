@@ -104,8 +104,8 @@ static void check_cross_entropy(int dtype, int64_t M, int64_t C, double smoothin
             seen[i] = real_at(dtype, args.dlogits, i);
         CHECK(fabs(loss - expected_loss) <= real_eps(dtype) * (double)(C + 8) * fmax(1, expected_loss),
               "loss %.10g, expected %.10g, C=%d", loss, expected_loss, (int)C);
-        CHECK(fabs(weight - expected_weight) <= 1e-12 * fmax(1, expected_weight), "weight %.10g, expected %.10g", weight,
-              expected_weight);
+        CHECK(fabs(weight - expected_weight) <= 1e-12 * fmax(1, expected_weight), "weight %.10g, expected %.10g",
+              weight, expected_weight);
         first_loss = first ? first_loss : loss;
         first = first ? first : seen;
         CHECK(same_bits(M * C, seen, first) && same_bits(1, &loss, &first_loss), "%d threads give other bits",
@@ -133,12 +133,18 @@ static void check_special_logits(int dtype)
     double logits[3 * 4] = {1, 2, -INFINITY, 0, NAN, 1, 2, 3, 1, 2, 3, 0};
     const int64_t targets[3] = {1, 1, 2};
     double row_loss[3], row_weight[3], loss, weight;
-    frnn_cross_entropy_args args = {.dtype = dtype, .M = 3, .C = 4, .logits = to_real(dtype, 12, logits),
-                                    .targets = targets, .ignore_index = -100, .row_loss = row_loss,
+    frnn_cross_entropy_args args = {.dtype = dtype,
+                                    .M = 3,
+                                    .C = 4,
+                                    .logits = to_real(dtype, 12, logits),
+                                    .targets = targets,
+                                    .ignore_index = -100,
+                                    .row_loss = row_loss,
                                     .row_weight = row_weight};
     args.dlogits = misaligned(real_size(dtype) * 12, real_size(dtype));
     frnn_cross_entropy(&args, &loss, &weight);
-    CHECK(fabs(row_loss[0] - log(1 + exp(-1) + exp(-2))) <= 8 * real_eps(dtype), "loss beside a -inf is %g", row_loss[0]);
+    CHECK(fabs(row_loss[0] - log(1 + exp(-1) + exp(-2))) <= 8 * real_eps(dtype), "loss beside a -inf is %g",
+          row_loss[0]);
     CHECK(fabs(real_at(dtype, args.dlogits, 2)) <= 1e-30, "gradient of a -inf is %g", real_at(dtype, args.dlogits, 2));
     CHECK(isnan(row_loss[1]) && isnan(real_at(dtype, args.dlogits, 6)), "NaN is lost: loss %g", row_loss[1]);
     CHECK(isfinite(row_loss[2]), "NaN in one row reaches another");
@@ -153,8 +159,8 @@ static void check_elementwise(int dtype, int64_t n)
     for (int64_t i = 0; i < n; i++)
         expected += x[i] * x[i];
     const double sum = frnn_sum_of_squares(dtype, n, a);
-    CHECK(fabs(sum - expected) <= 1e-15 * (double)(n + 1) * fmax(1, expected), "sum of squares %.17g, expected %.17g", sum,
-          expected);
+    CHECK(fabs(sum - expected) <= 1e-15 * (double)(n + 1) * fmax(1, expected), "sum of squares %.17g, expected %.17g",
+          sum, expected);
     frnn_scale(dtype, n, 0.25, a);
     int right = 1;
     for (int64_t i = 0; i < n; i++)

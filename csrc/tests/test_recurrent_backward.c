@@ -38,8 +38,9 @@ static double numeric_derivative(const problem *q, int tensor, const double *dir
     double step = STEP, derivative;
     uint64_t below, above;
     do { /* a kink of relu within the step: closer; relu has no truncation, and rounding stays below the limit */
-        derivative = (loss_moved(q, tensor, direction, step, &above) - loss_moved(q, tensor, direction, -step, &below)) /
-                     (2 * step);
+        derivative =
+            (loss_moved(q, tensor, direction, step, &above) - loss_moved(q, tensor, direction, -step, &below)) /
+            (2 * step);
         step /= 8;
     } while (above != below && step > STEP / 1000);
     return derivative;
@@ -113,8 +114,8 @@ static void check_parts(int isa, int dtype, int cell)
         out = engine_run(&q, &part);
         for (int i = 0; i < TENSORS; i++)
             if (q.size[i] && i != skipped)
-                CHECK(same_bits(q.size[i], out.gradient[i], whole.gradient[i]), "cell %d: d%s differs without d%s", cell,
-                      tensor_names[i], tensor_names[skipped]);
+                CHECK(same_bits(q.size[i], out.gradient[i], whole.gradient[i]), "cell %d: d%s differs without d%s",
+                      cell, tensor_names[i], tensor_names[skipped]);
     }
     settings added = all;
     added.start = 0.5;

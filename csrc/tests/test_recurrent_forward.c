@@ -11,7 +11,8 @@ static void compare(const problem *q, const settings *s, const outputs *expected
 {
     const outputs seen = engine_run(q, s);
     const double limit = tolerance(q, s->dtype);
-    const double y = distance(q->T * q->N * q->P, seen.y, expected->y), hn = distance(q->N * q->P, seen.hn, expected->hn);
+    const double y = distance(q->T * q->N * q->P, seen.y, expected->y),
+                 hn = distance(q->N * q->P, seen.hn, expected->hn);
     CHECK(y <= limit, "%s cell %d, %s: y off by %g, allowed %g", mode, q->cell, describe(q), y, limit);
     CHECK(hn <= limit, "%s cell %d, %s: hn off by %g, allowed %g", mode, q->cell, describe(q), hn, limit);
     if (has_c(q)) {

@@ -141,7 +141,8 @@ static void check_special(int dtype)
         CHECK(y[i] == 0.5, "sigmoid(%g) = %.9g", x[i], y[i]);
     apply(FRNN_TANH, dtype, 9, x, y);
     CHECK(isnan(y[0]), "tanh(NaN) = %g", y[0]);
-    CHECK(y[1] == 1 && y[3] == 1 && y[2] == -1 && y[4] == -1, "tanh saturates at %g, %g, %g, %g", y[1], y[2], y[3], y[4]);
+    CHECK(y[1] == 1 && y[3] == 1 && y[2] == -1 && y[4] == -1, "tanh saturates at %g, %g, %g, %g", y[1], y[2], y[3],
+          y[4]);
     CHECK(y[5] == 0 && !signbit(y[5]) && y[6] == 0 && signbit(y[6]), "tanh(0) = %g, tanh(-0) = %g", y[5], y[6]);
     for (int i = 7; i < 9; i++)
         CHECK(fabs(y[i] - x[i]) <= 2 * real_eps(dtype) * tiny, "tanh(%g) = %g", x[i], y[i]);

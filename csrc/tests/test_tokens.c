@@ -200,9 +200,11 @@ static void check(int cell, int dtype, int isa)
     frnn_token_feed(&m.stream, 12, tokens);
     CHECK(memcmp(m.stream.logits, m.logits, real_size(dtype) * V) == 0, "cell %d: the table gives other bits", cell);
     frnn_token_feed(&m.stream, 0, NULL);
-    CHECK(memcmp(m.stream.logits, m.logits, real_size(dtype) * V) == 0, "cell %d: feeding nothing changes logits", cell);
-    static const frnn_sampling ways[] = {{1, 0, 1}, {0, 0, 1},   {0.5, 3, 1},   {2, 0, 0.7}, {1, 5, 0.5},
-                                         {1, 1, 1}, {1, 99, 1},  {1e-3, 0, 1},  {1, 0, 1e-9}, {1e-310, 0, 1}, {1e-310, 4, 0.5}};
+    CHECK(memcmp(m.stream.logits, m.logits, real_size(dtype) * V) == 0, "cell %d: feeding nothing changes logits",
+          cell);
+    static const frnn_sampling ways[] = {{1, 0, 1},    {0, 0, 1},      {0.5, 3, 1},     {2, 0, 0.7},
+                                         {1, 5, 0.5},  {1, 1, 1},      {1, 99, 1},      {1e-3, 0, 1},
+                                         {1, 0, 1e-9}, {1e-310, 0, 1}, {1e-310, 4, 0.5}};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
         check_sampling(&m, &ways[i]);
     check_odd_logits(&m);

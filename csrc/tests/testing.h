@@ -29,9 +29,9 @@ extern unsigned char memory_fill; /* 0xff: NaN in both dtypes */
 extern int memory_unfilled;       /* leave blocks as malloc gave them, for valgrind to judge */
 extern int reduced;               /* smaller sizes, for emulators and slow checkers */
 
-void *block(size_t bytes);                             /* aligned to FRNN_ALIGNMENT */
-void *misaligned(size_t bytes, size_t element);        /* aligned to an element and to nothing more */
-double *doubles(int64_t n);                            /* zeros */
+void *block(size_t bytes);                      /* aligned to FRNN_ALIGNMENT */
+void *misaligned(size_t bytes, size_t element); /* aligned to an element and to nothing more */
+double *doubles(int64_t n);                     /* zeros */
 void release(void);
 
 /* ---- reals: arrays of a dtype as doubles ---- */
