@@ -9,20 +9,21 @@
 
 #include "testing.h"
 
+/* clang-format off */
 #define SUBJECTS(X)                                                                                                    \
-    X(machine)                                                                                                         \
-    X(simd) X(recurrent_forward) X(recurrent_backward) X(invariance) X(float_environment) X(pool) X(linear) X(ops)     \
-        X(optimizers) X(tokens)
+    X(machine) X(float_environment) X(pool)                                                                            \
+    X(simd) X(recurrent_forward) X(recurrent_backward) X(invariance)                                                   \
+    X(linear) X(ops) X(optimizers) X(tokens)
+/* clang-format on */
 
 #define DECLARE(subject) void test_##subject(void);
 SUBJECTS(DECLARE)
 
+#define ROW(subject) {#subject, test_##subject},
 static const struct {
     const char *name;
     void (*run)(void);
-} subjects[] = {
-#define ROW(subject) {#subject, test_##subject},
-    SUBJECTS(ROW)};
+} subjects[] = {SUBJECTS(ROW)};
 #define COUNT (sizeof subjects / sizeof subjects[0])
 
 int main(int argc, char **argv)

@@ -93,6 +93,48 @@ static void step_by_layers(model *m, int64_t token)
                         m->stream.linear_scratch);
 }
 
+/* The table in a batch of sequences: tokens [T, N] instead of x [T, N, E]. */
+static void check_table_of_sequences(const model *m)
+{
+    enum { T = 5, N = 3 };
+    frnn_sequence by_table = m->sequences[0], by_x = m->by_layers[0];
+    int64_t tokens[T * N];
+    const int64_t lengths[N] = {3, T, 0};
+    double *x = doubles(T * N * E);
+    for (int i = 0; i < T * N; i++) {
+        tokens[i] = below(V);
+        memcpy(x + i * E, m->embedding + tokens[i] * E, sizeof *x * E);
+    }
+    frnn_sequence *const both[2] = {&by_table, &by_x};
+    for (int reverse = 0; reverse < 2; reverse++) {
+        for (int i = 0; i < 2; i++) {
+            frnn_sequence *q = both[i];
+            q->T = T;
+            q->N = N;
+            q->reverse = reverse;
+            q->lengths = lengths;
+            q->threads = 2;
+            q->h0 = q->c0 = NULL;
+            q->hn = zeros(m->dtype, N * H);
+            q->cn = q->cn ? zeros(m->dtype, N * H) : NULL;
+            q->y = zeros(m->dtype, T * N * H);
+            q->y_t_stride = N * H;
+            q->y_n_stride = H;
+        }
+        by_table.tokens = tokens;
+        by_x.x = to_real(m->dtype, T * N * E, x);
+        by_x.x_t_stride = N * E;
+        by_x.x_n_stride = E;
+        for (int i = 0; i < 2; i++) {
+            both[i]->scratch = block(frnn_forward_scratch(both[i]));
+            frnn_forward(both[i]);
+        }
+        CHECK(memcmp(by_table.y, by_x.y, real_size(m->dtype) * T * N * H) == 0 &&
+                  memcmp(by_table.hn, by_x.hn, real_size(m->dtype) * N * H) == 0,
+              "sequences by the table differ from those by x, reverse %d", reverse);
+    }
+}
+
 /* ---- sampling by its definition, with a selection instead of a sort ---- */
 
 static int64_t plain_draw(const double *logits, const frnn_sampling *s, double u)
@@ -208,6 +250,7 @@ static void check(int cell, int dtype, int isa)
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
         check_sampling(&m, &ways[i]);
     check_odd_logits(&m);
+    check_table_of_sequences(&m);
     release();
 }
 
