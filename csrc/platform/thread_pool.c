@@ -1,7 +1,8 @@
 /* One job at a time. A job is published by one atomic word, a rising number with the job's thread count in its low bits:
  * a worker decides from that word alone whether the job is its own, and only then reads the job's fields, which stay
- * put until every worker of the job has finished. Workers the job does not need are not waited for. A worker keeps its
- * index, so that work and memory stay with their core; worker w serves index w + 1.
+ * put until every worker of the job has finished. Workers the job does not need are not waited for, and not woken: each
+ * sleeps on a condition of its own. A worker keeps its index, so that work and memory stay with their core; worker w
+ * serves index w + 1.
  *
  * Spinning is bounded (FRNN_SPIN pauses, some tens of microseconds) on both sides; whoever waits longer sleeps on a
  * condition. A process with more threads than cores therefore degrades to sleeping, never to burning its cores. */
@@ -17,37 +18,50 @@
 static frnn_mutex owner = FRNN_MUTEX_INIT; /* held by the caller whose job runs */
 
 static struct {
-    frnn_mutex lock; /* guards sleeping: both conditions */
-    frnn_condition work, done;
+    frnn_mutex lock; /* guards sleeping: all conditions */
+    frnn_condition done;
     atomic_ullong job;  /* number * (FRNN_MAX_THREADS + 1) + count */
     atomic_int pending; /* workers of it that have not finished */
-    atomic_int sleepers;
-    int workers; /* started; grows under `owner` */
+    int workers;        /* started; grows under `owner` */
     frnn_task task;
     void *context;
-} pool = {.lock = FRNN_MUTEX_INIT, .work = FRNN_CONDITION_INIT, .done = FRNN_CONDITION_INIT};
+} pool = {.lock = FRNN_MUTEX_INIT, .done = FRNN_CONDITION_INIT};
 
-static unsigned long long born_after[FRNN_MAX_THREADS]; /* the job that was out when a worker started */
+static struct {
+    frnn_condition wake;
+    atomic_int asleep;
+    unsigned long long born_after; /* the job that was out when the worker started */
+} beds[FRNN_MAX_THREADS];          /* a worker each */
+
+static int count_of(unsigned long long job)
+{
+    return (int)(job % (FRNN_MAX_THREADS + 1));
+}
+
+/* The job that is out, if it is one that this index has not done and has a part in; else 0. */
+static unsigned long long new_job(unsigned long long seen, int index)
+{
+    const unsigned long long job = atomic_load(&pool.job);
+    return job != seen && index < count_of(job) ? job : 0;
+}
 
 FRNN_THREAD_FUNCTION worker(void *argument)
 {
-    const int index = (int)(intptr_t)argument + 1;
-    unsigned long long seen = born_after[index - 1];
+    const int bed = (int)(intptr_t)argument, index = bed + 1;
+    unsigned long long seen = beds[bed].born_after, job;
     for (;;) {
-        for (int spin = 0; atomic_load(&pool.job) == seen && spin < FRNN_SPIN; spin++)
+        for (int spin = 0; !(job = new_job(seen, index)) && spin < FRNN_SPIN; spin++)
             frnn_pause();
-        if (atomic_load(&pool.job) == seen) {
+        if (!job) {
             frnn_mutex_lock(&pool.lock);
-            atomic_fetch_add(&pool.sleepers, 1);
-            while (atomic_load(&pool.job) == seen)
-                frnn_condition_wait(&pool.work, &pool.lock);
-            atomic_fetch_sub(&pool.sleepers, 1);
+            atomic_store(&beds[bed].asleep, 1);
+            while (!(job = new_job(seen, index)))
+                frnn_condition_wait(&beds[bed].wake, &pool.lock);
+            atomic_store(&beds[bed].asleep, 0);
             frnn_mutex_unlock(&pool.lock);
         }
-        seen = atomic_load(&pool.job);
-        const int count = (int)(seen % (FRNN_MAX_THREADS + 1));
-        if (index >= count)
-            continue;
+        seen = job;
+        const int count = count_of(job);
         pool.task(pool.context, index, count);
         if (atomic_fetch_sub(&pool.pending, 1) == 1) {
             frnn_mutex_lock(&pool.lock);
@@ -65,11 +79,9 @@ static void forget_workers(void)
     const frnn_condition condition = FRNN_CONDITION_INIT;
     owner = mutex;
     pool.lock = mutex;
-    pool.work = condition;
     pool.done = condition;
     pool.workers = 0;
     atomic_store(&pool.pending, 0);
-    atomic_store(&pool.sleepers, 0);
 }
 #endif
 
@@ -81,11 +93,29 @@ static void start_workers(int wanted)
         fork_handler = pthread_atfork(NULL, NULL, forget_workers) == 0;
 #endif
     while (pool.workers < wanted) {
-        born_after[pool.workers] = atomic_load(&pool.job);
+        const frnn_condition condition = FRNN_CONDITION_INIT;
+        beds[pool.workers].wake = condition;
+        atomic_store(&beds[pool.workers].asleep, 0);
+        beds[pool.workers].born_after = atomic_load(&pool.job);
         if (!frnn_thread_start(worker, (void *)(intptr_t)pool.workers))
             return;
         pool.workers++;
     }
+}
+
+/* A worker that is not asleep after the job was published sees it before it sleeps. */
+static void wake_workers(int wanted)
+{
+    int locked = 0;
+    for (int bed = 0; bed < wanted; bed++)
+        if (atomic_load(&beds[bed].asleep)) {
+            if (!locked)
+                frnn_mutex_lock(&pool.lock);
+            locked = 1;
+            frnn_condition_broadcast(&beds[bed].wake);
+        }
+    if (locked)
+        frnn_mutex_unlock(&pool.lock);
 }
 
 void frnn_parallel(frnn_task task, void *context, int count)
@@ -98,11 +128,7 @@ void frnn_parallel(frnn_task task, void *context, int count)
             atomic_store(&pool.pending, count - 1);
             const unsigned long long number = atomic_load(&pool.job) / (FRNN_MAX_THREADS + 1) + 1;
             atomic_store(&pool.job, number * (FRNN_MAX_THREADS + 1) + (unsigned)count);
-            if (atomic_load(&pool.sleepers) > 0) {
-                frnn_mutex_lock(&pool.lock);
-                frnn_condition_broadcast(&pool.work);
-                frnn_mutex_unlock(&pool.lock);
-            }
+            wake_workers(count - 1);
             task(context, 0, count);
             for (int spin = 0; atomic_load(&pool.pending) > 0 && spin < FRNN_SPIN; spin++)
                 frnn_pause();
