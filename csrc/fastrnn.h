@@ -81,7 +81,7 @@ typedef struct frnn_sequence {
 
     void *y; /* out [T, N, P]; zero past a length */
     int64_t y_t_stride, y_n_stride;
-    void *hn, *cn; /* out [N, P], [N, H]; cn NULL unless LSTM; may be h0 and c0 */
+    void *hn, *cn; /* out [N, P], [N, H]; cn NULL unless LSTM; in inference they may be h0 and c0 */
     void *saved;   /* out, frnn_saved_size bytes; NULL unless training */
     void *scratch; /* frnn_forward_scratch bytes */
 } frnn_sequence;

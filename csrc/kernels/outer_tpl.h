@@ -72,6 +72,15 @@ static void (*const FN(outer_tiles)[OUTER_R + 1][5])(const real *, const real *,
 #undef OUTER_ENTRY
 };
 
+/* Rows come through pointers, which no hardware prefetcher follows: ask for n columns of a row some rows ahead. */
+#define OUTER_AHEAD 8
+FRNN_INLINE void FN(outer_prefetch)(const void *const *row, int64_t k, int64_t rows, int64_t offset, int64_t n)
+{
+    if (k + OUTER_AHEAD < rows)
+        for (int64_t i = 0; i < n; i += (int64_t)(64 / sizeof(real)))
+            __builtin_prefetch((const real *)row[k + OUTER_AHEAD] + offset + i);
+}
+
 static void FN(outer_pack_b)(const frnn_outer *q, int64_t row0, int64_t rows, int64_t column0, int64_t columns,
                              real *out)
 {
@@ -79,16 +88,58 @@ static void FN(outer_pack_b)(const frnn_outer *q, int64_t row0, int64_t rows, in
         const int64_t width = FRNN_MIN(4 * VL, columns - j), padded = (width + VL - 1) / VL * VL;
         for (int64_t k = 0; k < rows; k++, out += padded) {
             const real *b = (const real *)q->b[row0 + k] + q->b_offset + column0 + j;
-            if (q->mask) {
-                const real *mask = (const real *)q->mask[row0 + k] + column0 + j;
-                for (int64_t i = 0; i < width; i++)
-                    out[i] = b[i] * mask[i];
-            } else {
-                memcpy(out, b, sizeof(real) * (size_t)width);
+            FN(outer_prefetch)(q->b, row0 + k, q->rows, q->b_offset + column0 + j, width);
+            const real *mask = q->mask ? (const real *)q->mask[row0 + k] + column0 + j : NULL;
+            for (int64_t u = 0; u < width; u += VL) {
+                vec bv = FN(load_exact)(b, u, width);
+                if (mask)
+                    bv = bv * FN(load_exact)(mask, u, width);
+                v_store(out + u, bv);
             }
-            for (int64_t i = width; i < padded; i++)
-                out[i] = 0;
         }
+    }
+}
+
+/* One row of a, R columns a tile, into `tiles` tiles of which each holds `rows` rows. */
+FRNN_INLINE const real *FN(outer_deal)(const int R, const real *a, int64_t tiles, int64_t rows, real *out)
+{
+    for (int64_t i = 0; i < tiles; i++, a += R, out += R * rows)
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++)
+            out[r] = a[r];
+    return a;
+}
+
+/* Row by row, because a row lies together in memory and the rows lie a large power of two apart. Tiles of `most` columns
+ * come first, then tiles of one column less (tile_begin). */
+FRNN_INLINE void FN(outer_pack_a_body)(const int most, const frnn_outer *q, int64_t row0, int64_t rows, int64_t column0,
+                                       int64_t tiles, int64_t larger, real *out)
+{
+    for (int64_t k = 0; k < rows; k++) {
+        const real *a = (const real *)q->a[row0 + k] + q->a_offset + column0;
+        a = FN(outer_deal)(most, a, larger, rows, out + k * most);
+        FN(outer_deal)(most - 1, a, tiles - larger, rows, out + larger * most * rows + k * (most - 1));
+    }
+}
+
+static void FN(outer_pack_a)(const frnn_outer *q, int64_t row0, int64_t rows, int64_t column0, int64_t columns,
+                             real *out)
+{
+    const int64_t tiles = FN(tile_count)(columns, OUTER_R), larger = columns % tiles;
+    switch (columns / tiles + 1) {
+#define OUTER_PACK_CASE(most)                                                                                          \
+    case most:                                                                                                         \
+        FN(outer_pack_a_body)(most, q, row0, rows, column0, tiles, larger, out);                                       \
+        break;
+        OUTER_PACK_CASE(2)
+        OUTER_PACK_CASE(3)
+        OUTER_PACK_CASE(4)
+#if OUTER_R > 3
+        OUTER_PACK_CASE(5)
+        OUTER_PACK_CASE(6)
+        OUTER_PACK_CASE(7)
+#endif
+#undef OUTER_PACK_CASE
     }
 }
 
@@ -102,6 +153,7 @@ static void FN(outer)(const frnn_outer *q)
             for (int64_t k = 0; k < rows; k++) {
                 const real *a = (const real *)q->a[row0 + k] + q->a_offset;
                 real *sum = q->column_sum;
+                FN(outer_prefetch)(q->a, row0 + k, q->rows, q->a_offset, q->m);
                 for (int64_t i = 0; i < q->m; i++)
                     sum[i] += a[i];
             }
@@ -111,14 +163,7 @@ static void FN(outer)(const frnn_outer *q)
             for (int64_t i0 = 0; i0 < q->m; i0 += OUTER_BLOCK) {
                 const int64_t block = FRNN_MIN(OUTER_BLOCK, q->m - i0);
                 const int64_t tiles = FN(tile_count)(block, OUTER_R);
-                for (int64_t i = 0; i < tiles; i++) {
-                    const int64_t first = FN(tile_begin)(block, tiles, i);
-                    const int64_t R = FN(tile_begin)(block, tiles, i + 1) - first;
-                    real *out = packed_a + first * rows;
-                    for (int64_t k = 0; k < rows; k++, out += R)
-                        for (int64_t r = 0; r < R; r++)
-                            out[r] = ((const real *)q->a[row0 + k])[q->a_offset + i0 + first + r];
-                }
+                FN(outer_pack_a)(q, row0, rows, i0, block, packed_a);
                 const real *b = packed_b;
                 for (int64_t j = 0; j < columns; j += 4 * VL) {
                     const int64_t width = FRNN_MIN(4 * VL, columns - j);

@@ -24,8 +24,8 @@
 
 #include "kernels/tile_tpl.h"
 #include "kernels/pack_tpl.h"
-#include "kernels/outer_tpl.h"
 #include "kernels/walk_tpl.h"
+#include "kernels/outer_tpl.h"
 #include "kernels/product_tpl.h"
 #include "kernels/elementwise_tpl.h"
 #include "kernels/cell_elman_tpl.h"
