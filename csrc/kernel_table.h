@@ -140,7 +140,6 @@ typedef struct frnn_kernels {
     /* elementwise helpers of the engine and of layers */
     void (*add_bias)(int64_t n, const void *a, const void *b, void *out); /* a or b NULL: 0 */
     void (*multiply)(int64_t n, const void *a, const void *b, void *out);
-    void (*accumulate)(int64_t n, const void *a, void *out); /* out += a */
     void (*scale)(int64_t n, double factor, void *x);
     void (*mix)(int64_t n, const void *k, const void *previous, void *x); /* x = k previous + (1-k) x */
     /* dh = acc * mask + direct + dy; then with zoneout k: direct_out = k dh, dh = (1-k) dh */

@@ -14,14 +14,6 @@ static void FN(multiply)(int64_t n, const void *a, const void *b, void *out)
         z[i] = x[i] * y[i];
 }
 
-static void FN(accumulate)(int64_t n, const void *a, void *out)
-{
-    const real *x = a;
-    real *y = out;
-    for (int64_t i = 0; i < n; i++)
-        y[i] += x[i];
-}
-
 static void FN(scale)(int64_t n, double factor, void *x)
 {
     const real f = (real)factor;

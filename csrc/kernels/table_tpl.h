@@ -13,7 +13,6 @@ static const frnn_kernels FN(kernels) = {
     .step_backward = {FRNN_CELL_LIST(FRNN_STEP_BACKWARD)},
     .add_bias = FN(add_bias),
     .multiply = FN(multiply),
-    .accumulate = FN(accumulate),
     .scale = FN(scale),
     .mix = FN(mix),
     .combine_dh = FN(combine_dh),
