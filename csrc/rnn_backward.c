@@ -39,7 +39,7 @@ typedef struct backward_job {
     void *zeros; /* [saved_stride] */
     int has_direct;
     int row_threads; /* threads of phase one: no more than rows */
-    int64_t running; /* entries of the lists below: all steps of all rows, by time, then row */
+    int64_t running; /* entries of the lists below: all steps of all rows, last step first, then by row */
     const void **saved_rows, **x_rows, **x_masks, **h_rows, **h_masks;
     char *thread_base;
     size_t thread_bytes;
@@ -287,13 +287,16 @@ static void backward_thread(void *context, int index, int threads)
 
 /* ---- 5': weight gradients ---- */
 
+/* Against the processing order, as phase one went: a sequence that comes in windows, the last one first, then sums in the
+ * same order as a whole one. */
 static void list_steps(backward_job *job)
 {
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
     int64_t k = 0;
-    for (int64_t t = 0; t < q->T; t++)
+    for (int64_t s = q->T - 1; s >= 0; s--)
         for (int64_t n = 0; n < q->N; n++) {
+            const int64_t t = frnn_time(q, s);
             if (t >= frnn_length(q, n))
                 continue;
             job->saved_rows[k] = frnn_saved_row(plan, q, n, t);
