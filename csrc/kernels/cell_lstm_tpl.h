@@ -14,30 +14,38 @@
  * tanh(c~) is kept because recomputing it in the backward epilogue costs a quarter of the whole step.
  */
 
+/* In two passes over the rows: the chain from the gates through c to tanh(c) is long, and taken row by row it would leave
+ * the processor waiting for the end of each. */
 FRNN_INLINE void FN(lstm_forward_epilogue)(const int training, const frnn_step_forward *s, int64_t row0, int R,
                                            int64_t unit, const vec *acc)
 {
     const int64_t Hp = s->Hp;
+    vec o[TILE_MAX_ROWS], c[TILE_MAX_ROWS];
     for (int r = 0; r < R; r++, acc += 4) {
         const frnn_row_forward *row = s->rows + row0 + r;
-        const vec c_prev = v_load((const real *)row->c_prev + unit);
-        const vec i = v_sigmoid(acc[0]), f = v_sigmoid(acc[1]), g = v_tanh(acc[2]), o = v_sigmoid(acc[3]);
-        vec c = v_fma(f, c_prev, i * g);
-        const vec tanh_c = v_tanh(c);
-        vec h = o * tanh_c;
-        if (s->zoneout_c)
-            c = FN(zoneout)(FN(load_exact)(row->zoneout_c, unit, s->H), c_prev, c);
-        if (s->zoneout_h)
-            h = FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), FN(load_exact)(row->h_prev, unit, s->H), h);
+        const vec i = v_sigmoid(acc[0]), f = v_sigmoid(acc[1]), g = v_tanh(acc[2]);
+        o[r] = v_sigmoid(acc[3]);
+        c[r] = v_fma(f, v_load((const real *)row->c_prev + unit), i * g);
         if (training) {
             real *saved = (real *)row->saved + unit;
             v_store(saved, i);
             v_store(saved + Hp, f);
             v_store(saved + 2 * Hp, g);
-            v_store(saved + 3 * Hp, o);
-            v_store(saved + 5 * Hp, tanh_c);
+            v_store(saved + 3 * Hp, o[r]);
         }
-        v_store((real *)row->c + unit, c);
+    }
+    for (int r = 0; r < R; r++) {
+        const frnn_row_forward *row = s->rows + row0 + r;
+        const vec tanh_c = v_tanh(c[r]);
+        vec h = o[r] * tanh_c;
+        if (training)
+            v_store((real *)row->saved + unit + 5 * Hp, tanh_c);
+        if (s->zoneout_c)
+            c[r] = FN(zoneout)(FN(load_exact)(row->zoneout_c, unit, s->H), v_load((const real *)row->c_prev + unit),
+                               c[r]);
+        if (s->zoneout_h)
+            h = FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), FN(load_exact)(row->h_prev, unit, s->H), h);
+        v_store((real *)row->c + unit, c[r]);
         FN(store_exact)(row->h, unit, s->H, h);
     }
 }

@@ -1,16 +1,14 @@
 /* Rows times packed panels: out = init + A B. Input products over a window of steps, dx, projections, linear layers. */
 
-static void FN(product_tile)(const void *product, int64_t row, int R, int64_t unit, int units, const vec *acc)
+/* The panel that ends in a part of a vector. */
+static void FN(product_tail)(const void *product, int64_t row, int R, int64_t unit, int units, const vec *acc)
 {
     const frnn_product *q = product;
     for (int r = 0; r < R; r++)
         for (int64_t g = 0; g < q->b.gates; g++)
             for (int u = 0; u < units; u++, acc++) {
                 real *out = (real *)q->out[row + r] + g * q->out_gate_stride;
-                if (q->out_padded)
-                    v_store(out + unit + u * VL, *acc);
-                else
-                    FN(store_exact)(out, unit + u * VL, q->b.n, *acc);
+                FN(store_exact)(out, unit + u * VL, q->b.n, *acc);
             }
 }
 
@@ -24,7 +22,10 @@ static void FN(product)(const frnn_product *q)
                              .row_size = sizeof *q->a,
                              .init_gate = q->init ? init_gate : NULL,
                              .shared_init = q->init,
+                             .out = q->out,
+                             .out_gate_stride = q->out_gate_stride,
+                             .out_n = q->out_padded ? FN(panel_count)(&q->b) * q->b.units * VL : q->b.n,
                              .m = q->m,
                              .step = q};
-    FN(walk)(&w, FN(product_tile));
+    FN(walk)(&w, FN(product_tail));
 }

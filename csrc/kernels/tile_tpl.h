@@ -25,7 +25,9 @@ typedef struct FN(tile_args) {
     int64_t panel_stride;            /* from a panel of b to the next, where a tile takes several */
     const real *init[TILE_MAX_ROWS]; /* read if init_offset is not NULL */
     const int64_t *init_offset;      /* [NP][NV] */
-    vec *acc;                        /* out [NP][R][NV] */
+    vec *acc;                        /* out [NP][R][NV], unless out_offset is given: */
+    real *out[TILE_MAX_ROWS];        /* out, whole vectors */
+    const int64_t *out_offset;       /* [NP][NV] */
 } FN(tile_args);
 
 FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN(tile_args) *t)
@@ -62,6 +64,16 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN
                 }
             }
         }
+    }
+    if (t->out_offset) {
+#pragma GCC unroll 4
+        for (int p = 0; p < NP; p++)
+#pragma GCC unroll 8
+            for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+                for (int v = 0; v < NV; v++)
+                    v_store(t->out[r] + t->out_offset[p * NV + v], acc[(p * R + r) * NV + v]);
+        return;
     }
 #pragma GCC unroll 24
     for (int i = 0; i < NP * R * NV; i++)

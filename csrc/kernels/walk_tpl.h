@@ -11,6 +11,9 @@ typedef struct FN(walk_args) {
     size_t row_size, operand, init; /* bytes: size of a row's struct, offsets of its pointer fields */
     const int64_t *init_gate;       /* [gates] offset of each gate in the init row; NULL: start from zero */
     const void *shared_init;        /* one init row for all, instead of the field */
+    void *const *out;               /* [m] rows that take whole vectors as they are; NULL: everything to the epilogue */
+    int64_t out_gate_stride;
+    int64_t out_n; /* columns of a gate that a whole vector may write */
     int64_t m;
     const void *step;
 } FN(walk_args);
@@ -32,23 +35,31 @@ FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
         NP = w->m > 2 ? 1 : TILE_PANELS(w->m, NV); /* several panels only if all of them are full */
         if (p + NP > panels || FN(panel_units)(b, p + NP - 1) < units)
             NP = 1;
-        int64_t init_offset[TILE_ACCUMULATORS];
-        for (int v = 0; v < (int)NP * NV && w->init_gate; v++)
-            init_offset[v] = w->init_gate[v % NV / units] + ((p + v / NV) * b->units + v % units) * VL;
+        int64_t init_offset[TILE_ACCUMULATORS], out_offset[TILE_ACCUMULATORS];
+        for (int v = 0; v < (int)NP * NV; v++) {
+            const int64_t unit = ((p + v / NV) * b->units + v % units) * VL;
+            if (w->init_gate)
+                init_offset[v] = w->init_gate[v % NV / units] + unit;
+            out_offset[v] = v % NV / units * w->out_gate_stride + unit;
+        }
+        const int whole = w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n;
         FN(tile_args) t = {.segments = w->segments,
                            .b = FN(panel_data)(b, p),
                            .panel_stride = b->depth * NV * VL,
                            .init_offset = w->init_gate ? init_offset : NULL,
-                           .acc = acc};
+                           .acc = acc,
+                           .out_offset = whole ? out_offset : NULL};
         for (int64_t i = 0; i < tiles; i++) {
             const int64_t row = FN(tile_begin)(w->m, tiles, i);
             const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
             for (int r = 0; r < R; r++) {
                 t.a[r] = FN(row_pointer)(w, row + r, w->operand);
                 t.init[r] = w->shared_init ? w->shared_init : FN(row_pointer)(w, row + r, w->init);
+                if (whole)
+                    t.out[r] = w->out[row + r];
             }
             FN(tiles)[R][NV][NP](&t);
-            for (int64_t j = 0; j < NP; j++)
+            for (int64_t j = 0; j < NP && !whole; j++)
                 epilogue(w->step, row, R, (p + j) * b->units * VL, units, acc + j * R * NV);
         }
     }

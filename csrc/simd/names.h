@@ -19,6 +19,7 @@
 #define v_or_sign FN(v_or_sign)
 #define v_bits FN(v_bits)
 #define v_from_bits FN(v_from_bits)
+#define v_reciprocal FN(v_reciprocal)
 #define v_sum FN(v_sum)
 #define v_maximum FN(v_maximum)
 #define v_exp FN(v_exp)

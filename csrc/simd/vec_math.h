@@ -74,7 +74,7 @@ FRNN_INLINE vec v_exp(vec x)
 
 FRNN_INLINE vec v_sigmoid(vec x)
 {
-    return v_splat(1) / (v_splat(1) + v_exp(-x));
+    return v_reciprocal(v_splat(1) + v_exp(-x));
 }
 
 FRNN_INLINE vec v_tanh(vec x)
@@ -83,5 +83,6 @@ FRNN_INLINE vec v_tanh(vec x)
     vec y = v_min(v_splat(TANH_SATURATED), v_splat(2) * v_abs(x));
     p = FN(exp_parts)(y, &scale);
     e = v_fma(scale, p, scale - v_splat(1));
-    return v_or_sign(e / (e + v_splat(2)), x);
+    /* the quotient may round to above 1 where e is large */
+    return v_or_sign(v_min(v_splat(1), e * v_reciprocal(e + v_splat(2))), x);
 }
