@@ -50,18 +50,28 @@ typedef struct frnn_product {
     int out_padded;
 } frnn_product;
 
-/* out[i * ld + j] += sum over rows of a[row][a_offset + i] b[row][b_offset + j] mask[row][j], rows in order. */
+/* Weight gradients. For every operand s and every block of columns of a that has an out for it,
+ *     out[s][i * n_s + j] += sum over rows of a[row][a_offset + i] b_s[row][offset_s + j] mask_s[row][j],  rows in order. */
+#define FRNN_OUTER_OPERANDS 3
+typedef struct frnn_outer_operand {
+    const void *const *rows;
+    const void *const *mask; /* NULL: none; its rows may repeat */
+    int64_t offset, n;
+} frnn_outer_operand;
+
+typedef struct frnn_outer_block {
+    int64_t a_offset, m;
+    void *out[FRNN_OUTER_OPERANDS]; /* [m][n_s], or NULL */
+    void *column_sum[2];            /* [m] += sums of a's columns, or NULL */
+} frnn_outer_block;
+
 typedef struct frnn_outer {
-    int64_t rows;
+    int64_t rows; /* at most outer_chunk */
     const void *const *a;
-    const void *const *b;
-    const void *const *mask; /* NULL: none; rows may repeat */
-    int64_t a_offset, m;     /* columns of a that this call owns */
-    int64_t b_offset, n;     /* columns of b; 0: only column_sum */
-    void *out;
-    int64_t ld;
-    void *column_sum; /* [m] += column sums of a, or NULL */
-    void *scratch;    /* outer_scratch(n) bytes */
+    int operands, blocks;
+    frnn_outer_operand b[FRNN_OUTER_OPERANDS];
+    frnn_outer_block block[FRNN_MAX_GATES + 1]; /* the gates, and a projection */
+    void *scratch;                              /* outer_scratch bytes */
 } frnn_outer;
 
 /* One batch row of one step, forward. Rows marked "padded" hold Hp reals, the others exactly as many as the letter
@@ -133,7 +143,8 @@ typedef struct frnn_kernels {
     int64_t real_size; /* sizeof(real) */
     void (*pack)(void *dst, const frnn_panels *, const frnn_pack_source *);
     void (*product)(const frnn_product *);
-    size_t (*outer_scratch)(int64_t n);
+    int64_t outer_chunk;
+    size_t outer_scratch;
     void (*outer)(const frnn_outer *);
     frnn_step_forward_fn step_forward[FRNN_CELL_COUNT];
     frnn_step_backward_fn step_backward[FRNN_CELL_COUNT];

@@ -47,8 +47,7 @@ static void carve(linear_job *job, int64_t M, int threads, void *scratch, size_t
     job->a = frnn_take(&arena, sizeof *job->a * (size_t)M);
     job->b = frnn_take(&arena, sizeof *job->b * (size_t)M);
     job->out = frnn_take(&arena, sizeof *job->out * (size_t)M);
-    job->outer_bytes =
-        (job->kernels->outer_scratch(job->linear->in_features) + FRNN_ALIGNMENT - 1) / FRNN_ALIGNMENT * FRNN_ALIGNMENT;
+    job->outer_bytes = (job->kernels->outer_scratch + FRNN_ALIGNMENT - 1) / FRNN_ALIGNMENT * FRNN_ALIGNMENT;
     job->outer = frnn_take(&arena, job->outer_bytes * (size_t)threads);
     *bytes = arena.used;
 }
@@ -131,17 +130,20 @@ static void dweight_thread(void *context, int index, int threads)
     const frnn_float_environment environment = frnn_flush_denormals();
     const int64_t K = job->linear->in_features, O = job->linear->out_features, size = job->kernels->real_size;
     const int64_t first = index * O / threads, last = (index + 1) * O / threads;
-    const frnn_outer outer = {.rows = job->M,
-                              .a = job->a,
-                              .b = job->b,
-                              .a_offset = first,
-                              .m = last - first,
-                              .n = K,
-                              .out = (char *)job->dweight + first * K * size,
-                              .ld = K,
-                              .column_sum = job->dbias ? (char *)job->dbias + first * size : NULL,
-                              .scratch = job->outer + (size_t)index * job->outer_bytes};
-    job->kernels->outer(&outer);
+    frnn_outer outer = {.operands = 1,
+                        .blocks = 1,
+                        .b = {{.n = K}},
+                        .block = {{.a_offset = first,
+                                   .m = last - first,
+                                   .out = {(char *)job->dweight + first * K * size},
+                                   .column_sum = {job->dbias ? (char *)job->dbias + first * size : NULL}}},
+                        .scratch = job->outer + (size_t)index * job->outer_bytes};
+    for (int64_t row = 0; row < job->M; row += outer.rows) {
+        outer.rows = FRNN_MIN(job->kernels->outer_chunk, job->M - row);
+        outer.a = job->a + row;
+        outer.b[0].rows = job->b + row;
+        job->kernels->outer(&outer);
+    }
     frnn_restore_denormals(environment);
 }
 

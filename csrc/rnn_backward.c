@@ -27,7 +27,6 @@ typedef struct backward_work {
     void *dc;        /* [rows][Hp] */
     void *c0;        /* [rows][Hp] */
     void *masked_h;  /* [rows][P] */
-    void *outer;     /* scratch of the weight gradients */
     int64_t window;
 } backward_work;
 
@@ -39,8 +38,6 @@ typedef struct backward_job {
     void *zeros; /* [saved_stride] */
     int has_direct;
     int row_threads; /* threads of phase one: no more than rows */
-    int64_t running; /* entries of the lists below: all steps of all rows, last step first, then by row */
-    const void **saved_rows, **x_rows, **x_masks, **h_rows, **h_masks;
     char *thread_base;
     size_t thread_bytes;
 } backward_job;
@@ -68,7 +65,23 @@ static void carve_thread(const backward_job *job, frnn_arena *arena, backward_wo
     w->dc = frnn_take(arena, plan->cell->c_slot >= 0 ? size * rows * (size_t)plan->Hp : 0);
     w->c0 = frnn_take(arena, plan->cell->c_slot >= 0 ? size * rows * (size_t)plan->Hp : 0);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
-    w->outer = frnn_take(arena, plan->kernels->outer_scratch(FRNN_MAX(plan->I, FRNN_MAX(plan->H, plan->P))));
+}
+
+/* One thread's scratch of the second phase: a chunk of the steps of all rows, and the kernel's own. */
+typedef struct weight_work {
+    const void **saved_rows, **x_rows, **x_masks, **h_rows, **h_masks;
+    void *outer;
+} weight_work;
+
+static void carve_weight_thread(const backward_job *job, frnn_arena *arena, weight_work *w)
+{
+    const size_t bytes = sizeof(void *) * (size_t)job->plan.kernels->outer_chunk;
+    w->saved_rows = frnn_take(arena, bytes);
+    w->x_rows = frnn_take(arena, bytes);
+    w->h_rows = frnn_take(arena, bytes);
+    w->x_masks = frnn_take(arena, job->q->input_mask ? bytes : 0);
+    w->h_masks = frnn_take(arena, job->q->hidden_mask ? bytes : 0);
+    w->outer = frnn_take(arena, job->plan.kernels->outer_scratch);
 }
 
 static size_t carve(backward_job *job, frnn_arena *arena)
@@ -76,22 +89,18 @@ static size_t carve(backward_job *job, frnn_arena *arena)
     const frnn_sequence *q = job->q = job->g->sequence;
     frnn_make_plan(&q->layer, 1, q->packed, &job->plan);
     const frnn_plan *plan = &job->plan;
-    const size_t steps = (size_t)(q->T * q->N);
     job->row_threads = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads));
     job->has_direct = plan->cell->direct || q->zoneout_h || job->g->dhn;
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
     job->zeros = frnn_take(arena, plan->size * (size_t)plan->saved_stride);
-    job->saved_rows = frnn_take(arena, sizeof *job->saved_rows * steps);
-    job->x_rows = frnn_take(arena, sizeof *job->x_rows * steps);
-    job->h_rows = frnn_take(arena, sizeof *job->h_rows * steps);
-    job->x_masks = frnn_take(arena, q->input_mask ? sizeof *job->x_masks * steps : 0);
-    job->h_masks = frnn_take(arena, q->hidden_mask ? sizeof *job->h_masks * steps : 0);
     backward_work unused;
-    frnn_arena thread = {0};
+    weight_work unused_weight;
+    frnn_arena thread = {0}, weight = {0};
     carve_thread(job, &thread, &unused);
-    job->thread_bytes = thread.used;
-    job->thread_base = frnn_take(arena, thread.used * (size_t)q->threads);
+    carve_weight_thread(job, &weight, &unused_weight);
+    job->thread_bytes = FRNN_MAX(thread.used, weight.used);
+    job->thread_base = frnn_take(arena, job->thread_bytes * (size_t)q->threads);
     return arena->used;
 }
 
@@ -287,93 +296,96 @@ static void backward_thread(void *context, int index, int threads)
 
 /* ---- 5': weight gradients ---- */
 
-/* Against the processing order, as phase one went: a sequence that comes in windows, the last one first, then sums in the
- * same order as a whole one. */
-static void list_steps(backward_job *job)
+/* The next chunk of steps, against the processing order, as phase one went: a sequence that comes in windows, the last one
+ * first, then sums in the same order as a whole one. Returns how many; *s and *n are where it goes on. */
+static int64_t next_chunk(const backward_job *job, const weight_work *w, int64_t *s, int64_t *n)
 {
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
     int64_t k = 0;
-    for (int64_t s = q->T - 1; s >= 0; s--)
-        for (int64_t n = 0; n < q->N; n++) {
-            const int64_t t = frnn_time(q, s);
-            if (t >= frnn_length(q, n))
+    for (; *s >= 0; --*s, *n = 0)
+        for (; *n < q->N; ++*n) {
+            const int64_t t = frnn_time(q, *s);
+            if (t >= frnn_length(q, *n))
                 continue;
-            job->saved_rows[k] = frnn_saved_row(plan, q, n, t);
-            job->x_rows[k] = frnn_at(plan, q->x, t * q->x_t_stride + n * q->x_n_stride);
-            job->h_rows[k] = frnn_h_prev(plan, q, n, t, job->zeros);
+            if (k == plan->kernels->outer_chunk)
+                return k;
+            w->saved_rows[k] = frnn_saved_row(plan, q, *n, t);
+            w->x_rows[k] = frnn_at(plan, q->x, t * q->x_t_stride + *n * q->x_n_stride);
+            w->h_rows[k] = frnn_h_prev(plan, q, *n, t, job->zeros);
             if (q->input_mask)
-                job->x_masks[k] = frnn_at(plan, q->input_mask, n * plan->I);
+                w->x_masks[k] = frnn_at(plan, q->input_mask, *n * plan->I);
             if (q->hidden_mask)
-                job->h_masks[k] = frnn_at(plan, q->hidden_mask, n * plan->P);
+                w->h_masks[k] = frnn_at(plan, q->hidden_mask, *n * plan->P);
             k++;
         }
-    job->running = k;
+    return k;
 }
 
-/* One gate's rows first to last of a weight gradient [gates * H, columns] and its bias. */
-static void gate_gradient(const backward_job *job, const frnn_outer *outer, int64_t gate, int64_t slot, int64_t first,
-                          int64_t last, void *dweight, void *dbias)
+static void *row_of(const frnn_plan *plan, void *matrix, int64_t row, int64_t columns)
+{
+    return matrix ? frnn_at(plan, matrix, row * columns) : NULL;
+}
+
+enum { FROM_X, FROM_H, FROM_SAVED }; /* operands */
+
+/* Units first to last of a gate. */
+static frnn_outer_block *add_gate(const backward_job *job, frnn_outer *outer, int64_t slot, int64_t first, int64_t last)
+{
+    frnn_outer_block *block = &outer->block[outer->blocks++];
+    *block = (frnn_outer_block){.a_offset = slot * job->plan.Hp + first, .m = last - first};
+    return block;
+}
+
+/* What this thread owns of the gradients. Gates that wait for the reset gate multiply r h_prev, in the last saved slot, or
+ * have a gradient of their own for the recurrent product: then input and recurrence take different slots. */
+static void plan_outer(const backward_job *job, const weight_work *w, int index, int threads, frnn_outer *outer)
 {
     const frnn_plan *plan = &job->plan;
-    const int64_t row = gate * plan->H + first;
-    frnn_outer part = *outer;
-    part.a_offset = slot * plan->Hp + first;
-    part.m = last - first;
-    part.ld = part.n;
-    if (dweight)
-        part.out = frnn_at(plan, dweight, row * part.ld);
-    else
-        part.n = 0; /* only the bias */
-    part.column_sum = dbias ? frnn_at(plan, dbias, row) : NULL;
-    plan->kernels->outer(&part);
+    const frnn_weights *d = &job->g->dweights;
+    const frnn_cell_counts *cell = plan->cell;
+    const int64_t first = index * plan->H / threads, last = (index + 1) * plan->H / threads;
+    *outer = (frnn_outer){.a = w->saved_rows, .operands = 2, .scratch = w->outer};
+    outer->b[FROM_X] = (frnn_outer_operand){
+        .rows = w->x_rows, .mask = job->q->input_mask ? w->x_masks : NULL, .n = d->weight_ih ? plan->I : 0};
+    outer->b[FROM_H] = (frnn_outer_operand){
+        .rows = w->h_rows, .mask = job->q->hidden_mask ? w->h_masks : NULL, .n = d->weight_hh ? plan->P : 0};
+    for (int64_t g = 0; g < plan->G; g++) {
+        const int64_t row = g * plan->H + first;
+        const int recurrent = g < cell->recurrent_count;
+        frnn_outer_block *block = add_gate(job, outer, g, first, last);
+        block->out[FROM_X] = row_of(plan, d->weight_ih, row, plan->I);
+        block->column_sum[0] = row_of(plan, d->bias_ih, row, 1);
+        if (recurrent && cell->recurrent_slots[g] != g)
+            block = add_gate(job, outer, cell->recurrent_slots[g], first, last);
+        block->out[recurrent ? FROM_H : FROM_SAVED] = row_of(plan, d->weight_hh, row, plan->P);
+        block->column_sum[1] = row_of(plan, d->bias_hh, row, 1);
+    }
+    if (cell->recurrent_count < cell->gates && d->weight_hh)
+        outer->b[outer->operands++] = (frnn_outer_operand){
+            .rows = w->saved_rows, .offset = (cell->saved_slots - 1) * plan->Hp, .n = plan->H};
+    if (plan->projects && d->weight_hr) {
+        const int64_t row0 = index * plan->P / threads, row1 = (index + 1) * plan->P / threads;
+        outer->b[outer->operands++] =
+            (frnn_outer_operand){.rows = w->saved_rows, .offset = plan->unprojected_offset, .n = plan->H};
+        outer->block[outer->blocks++] = (frnn_outer_block){.a_offset = plan->dprojected_offset + row0,
+                                                           .m = row1 - row0,
+                                                           .out[FROM_SAVED] = frnn_at(plan, d->weight_hr, row0 * plan->H)};
+    }
 }
 
 static void weight_thread(void *context, int index, int threads)
 {
     const backward_job *job = context;
-    const frnn_plan *plan = &job->plan;
-    const frnn_weights *d = &job->g->dweights;
     const frnn_float_environment environment = frnn_flush_denormals();
     frnn_arena arena = {.base = job->thread_base + (size_t)index * job->thread_bytes};
-    backward_work w;
-    carve_thread(job, &arena, &w);
-    const int64_t first = index * plan->H / threads, last = (index + 1) * plan->H / threads;
-    const frnn_outer base = {.rows = job->running, .a = job->saved_rows, .scratch = w.outer};
-
-    frnn_outer outer = base;
-    outer.b = job->x_rows;
-    outer.mask = job->q->input_mask ? job->x_masks : NULL;
-    outer.n = plan->I;
-    for (int64_t gate = 0; gate < plan->G; gate++)
-        gate_gradient(job, &outer, gate, gate, first, last, d->weight_ih, d->bias_ih);
-
-    outer = base;
-    outer.b = job->h_rows;
-    outer.mask = job->q->hidden_mask ? job->h_masks : NULL;
-    outer.n = plan->P;
-    for (int64_t gate = 0; gate < plan->cell->recurrent_count; gate++)
-        gate_gradient(job, &outer, gate, plan->cell->recurrent_slots[gate], first, last, d->weight_hh, d->bias_hh);
-
-    /* gates that wait for the reset gate: their operand r h_prev lies in the last saved slot */
-    outer = base;
-    outer.b = job->saved_rows;
-    outer.b_offset = (plan->cell->saved_slots - 1) * plan->Hp;
-    outer.n = plan->H;
-    for (int64_t gate = plan->cell->recurrent_count; gate < plan->G; gate++)
-        gate_gradient(job, &outer, gate, gate, first, last, d->weight_hh, d->bias_hh);
-
-    if (plan->projects && d->weight_hr) {
-        const int64_t row0 = index * plan->P / threads, row1 = (index + 1) * plan->P / threads;
-        outer = base;
-        outer.b = job->saved_rows;
-        outer.b_offset = plan->unprojected_offset;
-        outer.a_offset = plan->dprojected_offset + row0;
-        outer.m = row1 - row0;
-        outer.n = outer.ld = plan->H;
-        outer.out = frnn_at(plan, d->weight_hr, row0 * plan->H);
-        plan->kernels->outer(&outer);
-    }
+    weight_work w;
+    frnn_outer outer;
+    carve_weight_thread(job, &arena, &w);
+    plan_outer(job, &w, index, threads, &outer);
+    int64_t s = job->q->T - 1, n = 0;
+    while ((outer.rows = next_chunk(job, &w, &s, &n)) > 0)
+        job->plan.kernels->outer(&outer);
     frnn_restore_denormals(environment);
 }
 
@@ -386,6 +398,5 @@ void frnn_backward(const frnn_sequence_gradient *g)
         frnn_sort_rows(job.q, job.order, job.counts);
     memset(job.zeros, 0, job.plan.size * (size_t)job.plan.saved_stride);
     frnn_parallel(backward_thread, &job, job.row_threads);
-    list_steps(&job);
     frnn_parallel(weight_thread, &job, job.q->threads);
 }

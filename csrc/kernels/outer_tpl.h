@@ -1,21 +1,34 @@
-/* Weight gradients: out[i, j] += sum over rows of a[row][i] b[row][j] (masked), the rows in ascending order.
+/* Weight gradients: out[i, j] += sum over rows of a[row][i] b[row][j] (masked), the rows in order (kernel_table.h,
+ * frnn_outer).
  *
- * Rows are taken in chunks; of a chunk both operands are packed, b into panels of 4 vectors (which stay in L1 while
- * every tile of a passes over them) and a into tiles of R columns. A tile of out is read, summed over the chunk in
- * registers and written back, so cutting the rows into chunks does not change the order of summation.
+ * A call takes one chunk of rows. Of that, columns of b are packed into panels of 4 vectors, a group of panels at a time,
+ * whatever operands they belong to; then blocks of columns of a are copied side by side (rows lie a power of two apart,
+ * which a cache likes badly) and meet every panel of the group. A tile of out is read, summed over the chunk in registers
+ * and written back, so cutting the rows into chunks does not change the order of summation.
  */
 
 #define OUTER_R (TILE_ACCUMULATORS / 4)
-#define OUTER_CHUNK ((int64_t)(24 * 1024 / (4 * FRNN_VECTOR_BYTES))) /* rows whose panel of b is 24 KiB */
-#define OUTER_BLOCK ((int64_t)(96 / OUTER_R * OUTER_R))              /* columns of a packed at a time */
-#define OUTER_COLUMNS ((int64_t)(512))                               /* columns of b packed at a time */
+#define OUTER_CHUNK ((int64_t)(OUTER_PANEL_BYTES / (4 * FRNN_VECTOR_BYTES)))
+#define OUTER_PANEL_BYTES (32 * 1024)                   /* of b */
+#define OUTER_PANELS 8                                  /* in a group: a quarter of the second-level cache */
+#define OUTER_BLOCK ((int64_t)(96 / OUTER_R * OUTER_R)) /* columns of a copied at a time */
+#define OUTER_LD (OUTER_BLOCK + VL)                     /* apart from a power of two */
+#define OUTER_SCRATCH (sizeof(real) * (size_t)(OUTER_CHUNK * (OUTER_LD + OUTER_PANELS * 4 * VL)))
 
-static size_t FN(outer_scratch)(int64_t n)
+FRNN_INLINE vec FN(outer_load)(const real *p, int n)
 {
-    const int64_t columns = FRNN_MIN((n + VL - 1) / VL * VL, OUTER_COLUMNS);
-    return sizeof(real) * (size_t)(OUTER_CHUNK * (columns + OUTER_BLOCK));
+    return n == VL ? v_load(p) : v_load_n(p, n);
 }
 
+FRNN_INLINE void FN(outer_store)(real *p, vec a, int n)
+{
+    if (n == VL)
+        v_store(p, a);
+    else
+        v_store_n(p, a, n);
+}
+
+/* last: columns of the last vector, 1 to VL. */
 FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_RESTRICT a, const real *FRNN_RESTRICT b,
                                 int64_t rows, real *out, int64_t ld, int last)
 {
@@ -23,9 +36,11 @@ FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_REST
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-        for (int v = 0; v < NV; v++)
-            acc[r][v] = v == NV - 1 ? v_load_n(out + r * ld + v * VL, last) : v_load(out + r * ld + v * VL);
-    for (int64_t k = 0; k < rows; k++, a += R, b += NV * VL) {
+        for (int v = 0; v < NV; v++) {
+            acc[r][v] = FN(outer_load)(out + r * ld + v * VL, v == NV - 1 ? last : VL);
+            __builtin_prefetch(out + (R + r) * ld + v * VL, 1); /* the next tile's */
+        }
+    for (int64_t k = 0; k < rows; k++, a += OUTER_LD, b += NV * VL) {
         vec bv[4];
 #pragma GCC unroll 4
         for (int v = 0; v < NV; v++)
@@ -41,15 +56,10 @@ FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_REST
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-        for (int v = 0; v < NV; v++) {
-            if (v == NV - 1)
-                v_store_n(out + r * ld + v * VL, acc[r][v], last);
-            else
-                v_store(out + r * ld + v * VL, acc[r][v]);
-        }
+        for (int v = 0; v < NV; v++)
+            FN(outer_store)(out + r * ld + v * VL, acc[r][v], v == NV - 1 ? last : VL);
 }
 
-/* last: columns of the last vector, 1 to VL. */
 #define DEFINE_OUTER(R, NV)                                                                                            \
     static FRNN_NOINLINE void FN(outer_##R##x##NV)(const real *a, const real *b, int64_t rows, real *out, int64_t ld,  \
                                                    int last)                                                           \
@@ -72,111 +82,104 @@ static void (*const FN(outer_tiles)[OUTER_R + 1][5])(const real *, const real *,
 #undef OUTER_ENTRY
 };
 
-/* Rows come through pointers, which no hardware prefetcher follows: ask for n columns of a row some rows ahead. */
+typedef struct FN(outer_panel) {
+    int operand, NV, last;
+    int64_t column;
+    const real *data;
+} FN(outer_panel);
+
+/* Rows come through pointers, which no hardware prefetcher follows: ask for columns of a row some rows ahead. */
 #define OUTER_AHEAD 8
-FRNN_INLINE void FN(outer_prefetch)(const void *const *row, int64_t k, int64_t rows, int64_t offset, int64_t n)
+FRNN_INLINE void FN(outer_prefetch)(const void *const *rows, int64_t k, int64_t count, int64_t column, int64_t n)
 {
-    if (k + OUTER_AHEAD < rows)
+    if (k + OUTER_AHEAD < count)
         for (int64_t i = 0; i < n; i += (int64_t)(64 / sizeof(real)))
-            __builtin_prefetch((const real *)row[k + OUTER_AHEAD] + offset + i);
+            __builtin_prefetch((const real *)rows[k + OUTER_AHEAD] + column + i);
 }
 
-static void FN(outer_pack_b)(const frnn_outer *q, int64_t row0, int64_t rows, int64_t column0, int64_t columns,
-                             real *out)
+static void FN(outer_pack)(const frnn_outer_operand *b, int64_t rows, int64_t column, int64_t width, real *out)
 {
-    for (int64_t j = 0; j < columns; j += 4 * VL) {
-        const int64_t width = FRNN_MIN(4 * VL, columns - j), padded = (width + VL - 1) / VL * VL;
-        for (int64_t k = 0; k < rows; k++, out += padded) {
-            const real *b = (const real *)q->b[row0 + k] + q->b_offset + column0 + j;
-            FN(outer_prefetch)(q->b, row0 + k, q->rows, q->b_offset + column0 + j, width);
-            const real *mask = q->mask ? (const real *)q->mask[row0 + k] + column0 + j : NULL;
-            for (int64_t u = 0; u < width; u += VL) {
-                vec bv = FN(load_exact)(b, u, width);
-                if (mask)
-                    bv = bv * FN(load_exact)(mask, u, width);
-                v_store(out + u, bv);
-            }
+    for (int64_t k = 0; k < rows; k++) {
+        const real *row = (const real *)b->rows[k] + b->offset + column;
+        const real *mask = b->mask ? (const real *)b->mask[k] + column : NULL;
+        FN(outer_prefetch)(b->rows, k, rows, b->offset + column, width);
+        for (int64_t u = 0; u < width; u += VL, out += VL) {
+            const vec bv = FN(load_exact)(row, u, width);
+            v_store(out, mask ? bv * FN(load_exact)(mask, u, width) : bv);
         }
     }
 }
 
-/* One row of a, R columns a tile, into `tiles` tiles of which each holds `rows` rows. */
-FRNN_INLINE const real *FN(outer_deal)(const int R, const real *a, int64_t tiles, int64_t rows, real *out)
+/* The next group of panels, from the operand and column where the last one ended. Returns how many. */
+static int FN(outer_group)(const frnn_outer *q, int *operand, int64_t *column, real *out, FN(outer_panel) * panels)
 {
-    for (int64_t i = 0; i < tiles; i++, a += R, out += R * rows)
-#pragma GCC unroll 8
-        for (int r = 0; r < R; r++)
-            out[r] = a[r];
-    return a;
+    int count = 0;
+    for (; *operand < q->operands; ++*operand, *column = 0)
+        for (; *column < q->b[*operand].n; *column += 4 * VL, count++) {
+            if (count == OUTER_PANELS)
+                return count;
+            const int64_t width = FRNN_MIN(4 * VL, q->b[*operand].n - *column);
+            const int NV = (int)((width + VL - 1) / VL);
+            FN(outer_pack)(&q->b[*operand], q->rows, *column, width, out);
+            panels[count] = (FN(outer_panel)){*operand, NV, (int)(width - (NV - 1) * VL), *column, out};
+            out += q->rows * NV * VL;
+        }
+    return count;
 }
 
-/* Row by row, because a row lies together in memory and the rows lie a large power of two apart. Tiles of `most` columns
- * come first, then tiles of one column less (tile_begin). */
-FRNN_INLINE void FN(outer_pack_a_body)(const int most, const frnn_outer *q, int64_t row0, int64_t rows, int64_t column0,
-                                       int64_t tiles, int64_t larger, real *out)
+static void FN(outer_copy)(const frnn_outer *q, int64_t column, int64_t width, real *out)
 {
-    for (int64_t k = 0; k < rows; k++) {
-        const real *a = (const real *)q->a[row0 + k] + q->a_offset + column0;
-        a = FN(outer_deal)(most, a, larger, rows, out + k * most);
-        FN(outer_deal)(most - 1, a, tiles - larger, rows, out + larger * most * rows + k * (most - 1));
+    for (int64_t k = 0; k < q->rows; k++, out += OUTER_LD) {
+        FN(outer_prefetch)(q->a, k, q->rows, column, width);
+        for (int64_t u = 0; u < width; u += VL)
+            v_store(out + u, FN(load_exact)((const real *)q->a[k] + column, u, width));
     }
 }
 
-static void FN(outer_pack_a)(const frnn_outer *q, int64_t row0, int64_t rows, int64_t column0, int64_t columns,
-                             real *out)
+/* Columns of a block into both sums, row by row. */
+static void FN(outer_sums)(const real *a, int64_t rows, int64_t width, real *sum0, real *sum1)
 {
-    const int64_t tiles = FN(tile_count)(columns, OUTER_R), larger = columns % tiles;
-    switch (columns / tiles + 1) {
-#define OUTER_PACK_CASE(most)                                                                                          \
-    case most:                                                                                                         \
-        FN(outer_pack_a_body)(most, q, row0, rows, column0, tiles, larger, out);                                       \
-        break;
-        OUTER_PACK_CASE(2)
-        OUTER_PACK_CASE(3)
-        OUTER_PACK_CASE(4)
-#if OUTER_R > 3
-        OUTER_PACK_CASE(5)
-        OUTER_PACK_CASE(6)
-        OUTER_PACK_CASE(7)
-#endif
-#undef OUTER_PACK_CASE
+    for (int64_t u = 0; u < width; u += VL) {
+        vec s0 = sum0 ? FN(load_exact)(sum0, u, width) : v_zero(), s1 = sum1 ? FN(load_exact)(sum1, u, width) : v_zero();
+        for (int64_t k = 0; k < rows; k++) {
+            const vec av = v_load(a + k * OUTER_LD + u);
+            s0 = s0 + av;
+            s1 = s1 + av;
+        }
+        if (sum0)
+            FN(store_exact)(sum0, u, width, s0);
+        if (sum1)
+            FN(store_exact)(sum1, u, width, s1);
     }
 }
 
 static void FN(outer)(const frnn_outer *q)
 {
-    real *const packed_b = q->scratch;
-    real *const packed_a = packed_b + OUTER_CHUNK * FRNN_MIN((q->n + VL - 1) / VL * VL, OUTER_COLUMNS);
-    for (int64_t row0 = 0; row0 < q->rows; row0 += OUTER_CHUNK) {
-        const int64_t rows = FRNN_MIN(OUTER_CHUNK, q->rows - row0);
-        if (q->column_sum)
-            for (int64_t k = 0; k < rows; k++) {
-                const real *a = (const real *)q->a[row0 + k] + q->a_offset;
-                real *sum = q->column_sum;
-                FN(outer_prefetch)(q->a, row0 + k, q->rows, q->a_offset, q->m);
-                for (int64_t i = 0; i < q->m; i++)
-                    sum[i] += a[i];
-            }
-        for (int64_t column0 = 0; column0 < q->n; column0 += OUTER_COLUMNS) {
-            const int64_t columns = FRNN_MIN(OUTER_COLUMNS, q->n - column0);
-            FN(outer_pack_b)(q, row0, rows, column0, columns, packed_b);
-            for (int64_t i0 = 0; i0 < q->m; i0 += OUTER_BLOCK) {
-                const int64_t block = FRNN_MIN(OUTER_BLOCK, q->m - i0);
-                const int64_t tiles = FN(tile_count)(block, OUTER_R);
-                FN(outer_pack_a)(q, row0, rows, i0, block, packed_a);
-                const real *b = packed_b;
-                for (int64_t j = 0; j < columns; j += 4 * VL) {
-                    const int64_t width = FRNN_MIN(4 * VL, columns - j);
-                    const int NV = (int)((width + VL - 1) / VL), last = (int)(width - (NV - 1) * VL);
-                    real *out = (real *)q->out + i0 * q->ld + column0 + j;
+    real *const a = q->scratch, *const b = a + OUTER_CHUNK * OUTER_LD;
+    FN(outer_panel) panels[OUTER_PANELS];
+    int operand = 0, first_group = 1;
+    int64_t column = 0;
+    do {
+        const int count = FN(outer_group)(q, &operand, &column, b, panels);
+        for (const frnn_outer_block *block = q->block; block < q->block + q->blocks; block++)
+            for (int64_t i0 = 0; i0 < block->m; i0 += OUTER_BLOCK) {
+                const int64_t width = FRNN_MIN(OUTER_BLOCK, block->m - i0), tiles = FN(tile_count)(width, OUTER_R);
+                FN(outer_copy)(q, block->a_offset + i0, width, a);
+                if (first_group && (block->column_sum[0] || block->column_sum[1]))
+                    FN(outer_sums)(a, q->rows, width, block->column_sum[0] ? (real *)block->column_sum[0] + i0 : NULL,
+                                   block->column_sum[1] ? (real *)block->column_sum[1] + i0 : NULL);
+                for (const FN(outer_panel) *p = panels; p < panels + count; p++) {
+                    if (!block->out[p->operand])
+                        continue;
+                    const int64_t ld = q->b[p->operand].n;
+                    real *out = (real *)block->out[p->operand] + i0 * ld + p->column;
                     for (int64_t i = 0; i < tiles; i++) {
-                        const int64_t first = FN(tile_begin)(block, tiles, i);
-                        const int64_t R = FN(tile_begin)(block, tiles, i + 1) - first;
-                        FN(outer_tiles)[R][NV](packed_a + first * rows, b, rows, out + first * q->ld, q->ld, last);
+                        const int64_t first = FN(tile_begin)(width, tiles, i);
+                        const int64_t R = FN(tile_begin)(width, tiles, i + 1) - first;
+                        FN(outer_tiles)[R][p->NV](a + first, p->data, q->rows, out + first * ld, ld, p->last);
                     }
-                    b += NV * VL * rows;
                 }
             }
-        }
-    }
+        first_group = 0;
+    } while (operand < q->operands);
 }
