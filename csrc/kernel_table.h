@@ -105,6 +105,8 @@ typedef struct frnn_row_backward {
     void *dh_direct_out;    /* [H] padded: the same for the step before (may be dh_direct's array) */
     const void *dy;         /* [P] */
     void *saved;            /* in: this step's gates; out: dgates in their slots */
+    const void *saved_next; /* the row of the step that comes next, to be fetched ahead */
+    const void *dy_next;
     const void *operand;    /* [P] masked h_prev */
     const void *h_prev;     /* [P] */
     const void *c_prev;     /* [H] padded */

@@ -133,6 +133,9 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t a
         row->dh_direct_out = direct;
         row->dy = g->dy ? frnn_at(plan, g->dy, t * g->dy_t_stride + n * g->dy_n_stride) : job->zeros;
         row->saved = frnn_saved_row(plan, q, n, t);
+        const int64_t before = frnn_is_first(q, n, t) ? t : frnn_previous(q, t);
+        row->saved_next = frnn_saved_row(plan, q, n, before);
+        row->dy_next = g->dy ? frnn_at(plan, g->dy, before * g->dy_t_stride + n * g->dy_n_stride) : job->zeros;
         row->operand = row->h_prev = frnn_h_prev(plan, q, n, t, job->zeros);
         if (plan->cell->recurrent_count < plan->cell->gates && q->hidden_mask) {
             void *masked = frnn_at(plan, w->masked_h, i * plan->P);

@@ -89,7 +89,7 @@ typedef struct FN(outer_panel) {
 } FN(outer_panel);
 
 /* Rows come through pointers, which no hardware prefetcher follows: ask for columns of a row some rows ahead. */
-#define OUTER_AHEAD 8
+#define OUTER_AHEAD 16
 FRNN_INLINE void FN(outer_prefetch)(const void *const *rows, int64_t k, int64_t count, int64_t column, int64_t n)
 {
     if (k + OUTER_AHEAD < count)

@@ -87,6 +87,14 @@ FRNN_INLINE vec FN(zoneout)(vec k, vec previous, vec new)
     return v_fma(k, previous, (v_splat(1) - k) * new); /* exact at k = 0 and k = 1 */
 }
 
+/* Rows of neighbouring steps lie far apart, in streams that no hardware prefetcher follows. */
+FRNN_INLINE void FN(fetch_next)(const frnn_step_backward *s, const frnn_row_backward *row, int64_t unit, int slots)
+{
+    for (int i = 0; i < slots; i++)
+        __builtin_prefetch((const real *)row->saved_next + i * s->Hp + unit);
+    __builtin_prefetch((const real *)row->dy_next + unit);
+}
+
 /* Total gradient of h at this step: recurrent product through the mask, direct paths, dy. */
 FRNN_INLINE vec FN(total_dh)(const frnn_step_backward *s, const frnn_row_backward *row, int64_t unit, vec acc)
 {
