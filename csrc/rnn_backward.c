@@ -284,6 +284,7 @@ static void backward_thread(void *context, int index, int threads)
         if (plan->projects)
             unproject(job, &w, step.m, recurrent);
         step.a_segments = plan->projects ? projected : *recurrent;
+        step.backwards = s & 1;
         plan->kernels->step_backward[q->layer.cell](&step);
         if (g->dx) {
             queued = queue_dx(job, &w, step.m, t, queued);

@@ -237,6 +237,7 @@ static void forward_thread(void *context, int index, int threads)
             const int64_t t = frnn_time(q, s);
             step.m = frnn_active_rows(q, w.rows, count, t, step.m);
             point_rows(job, &w, step.m, count, t, s - s0);
+            step.backwards = s & 1;
             plan->kernels->step_forward[q->layer.cell](&step);
             if (plan->projects)
                 project(job, &w, step.m, t);

@@ -45,23 +45,24 @@ FRNN_INLINE vec FN(gru_backward_output)(const frnn_step_backward *s, const frnn_
 
 /* ---- reset after the recurrent product ---- */
 
-static void FN(gru_forward_tile)(const void *step, int64_t row0, int R, int64_t unit, int units, const vec *acc)
+static void FN(gru_forward_tile)(const void *step, int64_t row0, int R, int64_t unit0, int panels, const vec *acc)
 {
-    (void)units; /* a panel of three gates holds one vector of units */
     const frnn_step_forward *s = step;
-    for (int r = 0; r < R; r++, acc += 3) {
-        const frnn_row_forward *row = s->rows + row0 + r;
-        const vec reset = v_sigmoid(acc[0]), z = v_sigmoid(acc[1]), q = acc[2];
-        const vec n = v_tanh(v_fma(reset, q, v_load((const real *)row->gates_in + 2 * s->Hp + unit)));
-        if (s->training) {
-            real *saved = (real *)row->saved + unit;
-            v_store(saved, reset);
-            v_store(saved + s->Hp, z);
-            v_store(saved + 2 * s->Hp, n);
-            v_store(saved + 3 * s->Hp, q);
+    for (int p = 0; p < panels; p++)
+        for (int r = 0; r < R; r++, acc += 3) {
+            const frnn_row_forward *row = s->rows + row0 + r;
+            const int64_t unit = unit0 + p * VL;
+            const vec reset = v_sigmoid(acc[0]), z = v_sigmoid(acc[1]), q = acc[2];
+            const vec n = v_tanh(v_fma(reset, q, v_load((const real *)row->gates_in + 2 * s->Hp + unit)));
+            if (s->training) {
+                real *saved = (real *)row->saved + unit;
+                v_store(saved, reset);
+                v_store(saved + s->Hp, z);
+                v_store(saved + 2 * s->Hp, n);
+                v_store(saved + 3 * s->Hp, q);
+            }
+            FN(store_exact)(row->h, unit, s->H, FN(gru_output)(s, row, unit, z, n));
         }
-        FN(store_exact)(row->h, unit, s->H, FN(gru_output)(s, row, unit, z, n));
-    }
 }
 
 static void FN(gru_backward_tile)(const void *step, int64_t row0, int R, int64_t unit0, int units, const vec *acc)

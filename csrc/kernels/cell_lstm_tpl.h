@@ -14,40 +14,45 @@
  * tanh(c~) is kept because recomputing it in the backward epilogue costs a quarter of the whole step.
  */
 
-/* In two passes over the rows: the chain from the gates through c to tanh(c) is long, and taken row by row it would leave
- * the processor waiting for the end of each. */
+/* In two passes over the rows (and panels, where a tile has several): the chain from the gates through c to tanh(c) is long,
+ * and taken row by row it would leave the processor waiting for the end of each. */
 FRNN_INLINE void FN(lstm_forward_epilogue)(const int training, const frnn_step_forward *s, int64_t row0, int R,
-                                           int64_t unit, const vec *acc)
+                                           int64_t unit0, int panels, const vec *acc)
 {
     const int64_t Hp = s->Hp;
     vec o[TILE_MAX_ROWS], c[TILE_MAX_ROWS];
-    for (int r = 0; r < R; r++, acc += 4) {
-        const frnn_row_forward *row = s->rows + row0 + r;
-        const vec i = v_sigmoid(acc[0]), f = v_sigmoid(acc[1]), g = v_tanh(acc[2]);
-        o[r] = v_sigmoid(acc[3]);
-        c[r] = v_fma(f, v_load((const real *)row->c_prev + unit), i * g);
-        if (training) {
-            real *saved = (real *)row->saved + unit;
-            v_store(saved, i);
-            v_store(saved + Hp, f);
-            v_store(saved + 2 * Hp, g);
-            v_store(saved + 3 * Hp, o[r]);
+    for (int p = 0, e = 0; p < panels; p++)
+        for (int r = 0; r < R; r++, e++, acc += 4) {
+            const frnn_row_forward *row = s->rows + row0 + r;
+            const int64_t unit = unit0 + p * VL;
+            const vec i = v_sigmoid(acc[0]), f = v_sigmoid(acc[1]), g = v_tanh(acc[2]);
+            o[e] = v_sigmoid(acc[3]);
+            c[e] = v_fma(f, v_load((const real *)row->c_prev + unit), i * g);
+            if (training) {
+                real *saved = (real *)row->saved + unit;
+                v_store(saved, i);
+                v_store(saved + Hp, f);
+                v_store(saved + 2 * Hp, g);
+                v_store(saved + 3 * Hp, o[e]);
+            }
         }
-    }
-    for (int r = 0; r < R; r++) {
-        const frnn_row_forward *row = s->rows + row0 + r;
-        const vec tanh_c = v_tanh(c[r]);
-        vec h = o[r] * tanh_c;
-        if (training)
-            v_store((real *)row->saved + unit + 5 * Hp, tanh_c);
-        if (s->zoneout_c)
-            c[r] = FN(zoneout)(FN(load_exact)(row->zoneout_c, unit, s->H), v_load((const real *)row->c_prev + unit),
-                               c[r]);
-        if (s->zoneout_h)
-            h = FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), FN(load_exact)(row->h_prev, unit, s->H), h);
-        v_store((real *)row->c + unit, c[r]);
-        FN(store_exact)(row->h, unit, s->H, h);
-    }
+    for (int p = 0, e = 0; p < panels; p++)
+        for (int r = 0; r < R; r++, e++) {
+            const frnn_row_forward *row = s->rows + row0 + r;
+            const int64_t unit = unit0 + p * VL;
+            const vec tanh_c = v_tanh(c[e]);
+            vec h = o[e] * tanh_c;
+            if (training)
+                v_store((real *)row->saved + unit + 5 * Hp, tanh_c);
+            if (s->zoneout_c)
+                c[e] = FN(zoneout)(FN(load_exact)(row->zoneout_c, unit, s->H),
+                                   v_load((const real *)row->c_prev + unit), c[e]);
+            if (s->zoneout_h)
+                h = FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), FN(load_exact)(row->h_prev, unit, s->H),
+                                h);
+            v_store((real *)row->c + unit, c[e]);
+            FN(store_exact)(row->h, unit, s->H, h);
+        }
 }
 
 static void FN(lstm_backward_tile)(const void *step, int64_t row0, int R, int64_t unit0, int units, const vec *acc)
@@ -87,16 +92,14 @@ static void FN(lstm_backward_tile)(const void *step, int64_t row0, int R, int64_
         }
 }
 
-static void FN(lstm_inference_tile)(const void *s, int64_t row, int R, int64_t unit, int units, const vec *acc)
+static void FN(lstm_inference_tile)(const void *s, int64_t row, int R, int64_t unit, int panels, const vec *acc)
 {
-    (void)units; /* a panel of four gates holds one vector of units */
-    FN(lstm_forward_epilogue)(0, s, row, R, unit, acc);
+    FN(lstm_forward_epilogue)(0, s, row, R, unit, panels, acc);
 }
 
-static void FN(lstm_training_tile)(const void *s, int64_t row, int R, int64_t unit, int units, const vec *acc)
+static void FN(lstm_training_tile)(const void *s, int64_t row, int R, int64_t unit, int panels, const vec *acc)
 {
-    (void)units;
-    FN(lstm_forward_epilogue)(1, s, row, R, unit, acc);
+    FN(lstm_forward_epilogue)(1, s, row, R, unit, panels, acc);
 }
 
 static void FN(lstm_forward)(const frnn_step_forward *s)

@@ -16,6 +16,7 @@ static void FN(product)(const frnn_product *q)
 {
     const int64_t init_gate[FRNN_MAX_GATES] = {0, q->init_gate_stride, 2 * q->init_gate_stride,
                                                3 * q->init_gate_stride};
+    const int64_t out_gate[FRNN_MAX_GATES] = {0, q->out_gate_stride, 2 * q->out_gate_stride, 3 * q->out_gate_stride};
     const FN(walk_args) w = {.b = &q->b,
                              .segments = &q->a_segments,
                              .rows = q->a,
@@ -23,7 +24,7 @@ static void FN(product)(const frnn_product *q)
                              .init_gate = q->init ? init_gate : NULL,
                              .shared_init = q->init,
                              .out = q->out,
-                             .out_gate_stride = q->out_gate_stride,
+                             .out_gate = out_gate,
                              .out_n = q->out_padded ? FN(panel_count)(&q->b) * q->b.units * VL : q->b.n,
                              .m = q->m,
                              .step = q};

@@ -2,6 +2,8 @@
  * it is hot. Cells and product provide the epilogue. A row is a struct (of kernel_table.h, or just a pointer), of which
  * `operand` and `init` name the pointer fields that the tile reads. */
 
+/* acc [panels][R][gates][units of a panel]. Where a panel holds one vector of units of every gate, or R is 1 and there is
+ * one gate, the panels of a tile come in one call, `units` counting them all. */
 typedef void (*FN(epilogue))(const void *step, int64_t row, int R, int64_t unit, int units, const vec *acc);
 
 typedef struct FN(walk_args) {
@@ -12,9 +14,10 @@ typedef struct FN(walk_args) {
     const int64_t *init_gate;       /* [gates] offset of each gate in the init row; NULL: start from zero */
     const void *shared_init;        /* one init row for all, instead of the field */
     void *const *out;               /* [m] rows that take whole vectors as they are; NULL: everything to the epilogue */
-    int64_t out_gate_stride;
+    const int64_t *out_gate; /* [gates] */
     int64_t out_n; /* columns of a gate that a whole vector may write */
     int64_t m;
+    int backwards;
     const void *step;
 } FN(walk_args);
 
@@ -23,46 +26,75 @@ FRNN_INLINE const real *FN(row_pointer)(const FN(walk_args) *w, int64_t row, siz
     return *(const real *const *)((const char *)w->rows + (size_t)row * w->row_size + field);
 }
 
+/* Where the vectors of `count` panels from panel p on lie in a row whose gates start at gate[0], gate[1], ... */
+FRNN_INLINE void FN(vector_offsets)(const frnn_panels *b, int64_t p, int count, int units, const int64_t *gate,
+                                    int64_t *offset)
+{
+    for (int j = 0; j < count; j++)
+        for (int64_t g = 0; g < b->gates; g++)
+            for (int u = 0; u < units; u++)
+                *offset++ = gate[g] + ((p + j) * b->units + u) * VL;
+}
+
+/* The tile of one or several panels from panel p on, over all rows. */
+FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP)
+{
+    const frnn_panels *b = w->b;
+    const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
+    const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
+    const int whole = w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n;
+    vec acc[TILE_ACCUMULATORS];
+    int64_t init_offset[TILE_ACCUMULATORS], out_offset[TILE_ACCUMULATORS];
+    FN(tile_args) t = {.segments = w->segments,
+                       .b = FN(panel_data)(b, p),
+                       .panel_stride = b->depth * NV * VL,
+                       .init_offset = w->init_gate ? init_offset : NULL,
+                       .acc = acc,
+                       .out_offset = whole ? out_offset : NULL};
+    if (w->init_gate)
+        FN(vector_offsets)(b, p, NP, units, w->init_gate, init_offset);
+    if (whole)
+        FN(vector_offsets)(b, p, NP, units, w->out_gate, out_offset);
+    for (int64_t i = 0, row = 0; i < tiles; i++) {
+        const int R = (int)(w->m / tiles + (i < w->m % tiles));
+        for (int r = 0; r < R; r++) {
+            t.a[r] = FN(row_pointer)(w, row + r, w->operand);
+            t.init[r] = w->shared_init ? w->shared_init : FN(row_pointer)(w, row + r, w->init);
+            if (whole)
+                t.out[r] = w->out[row + r];
+        }
+        FN(tiles)[R][NV][NP](&t);
+        if (whole)
+            ;
+        else if (b->units == 1 || (b->gates == 1 && R == 1))
+            epilogue(w->step, row, R, p * b->units * VL, NP * units, acc);
+        else
+            for (int j = 0; j < NP; j++)
+                epilogue(w->step, row, R, (p + j) * b->units * VL, units, acc + j * R * NV);
+        row += R;
+    }
+}
+
+/* Every other step goes through the panels backwards: what the step before touched last is still in the cache, and weights
+ * larger than it are not fetched whole again. The order of panels does not change any sum. */
 FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
     const frnn_panels *b = w->b;
     const int64_t panels = FN(panel_count)(b);
-    vec acc[TILE_ACCUMULATORS];
-    for (int64_t p = 0, NP; p < panels; p += NP) {
-        const int units = (int)FN(panel_units)(b, p);
-        const int NV = (int)b->gates * units;
-        const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
-        NP = w->m > 2 ? 1 : TILE_PANELS(w->m, NV); /* several panels only if all of them are full */
-        if (p + NP > panels || FN(panel_units)(b, p + NP - 1) < units)
-            NP = 1;
-        int64_t init_offset[TILE_ACCUMULATORS], out_offset[TILE_ACCUMULATORS];
-        for (int v = 0; v < (int)NP * NV; v++) {
-            const int64_t unit = ((p + v / NV) * b->units + v % units) * VL;
-            if (w->init_gate)
-                init_offset[v] = w->init_gate[v % NV / units] + unit;
-            out_offset[v] = v % NV / units * w->out_gate_stride + unit;
-        }
-        const int whole = w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n;
-        FN(tile_args) t = {.segments = w->segments,
-                           .b = FN(panel_data)(b, p),
-                           .panel_stride = b->depth * NV * VL,
-                           .init_offset = w->init_gate ? init_offset : NULL,
-                           .acc = acc,
-                           .out_offset = whole ? out_offset : NULL};
-        for (int64_t i = 0; i < tiles; i++) {
-            const int64_t row = FN(tile_begin)(w->m, tiles, i);
-            const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
-            for (int r = 0; r < R; r++) {
-                t.a[r] = FN(row_pointer)(w, row + r, w->operand);
-                t.init[r] = w->shared_init ? w->shared_init : FN(row_pointer)(w, row + r, w->init);
-                if (whole)
-                    t.out[r] = w->out[row + r];
-            }
-            FN(tiles)[R][NV][NP](&t);
-            for (int64_t j = 0; j < NP && !whole; j++)
-                epilogue(w->step, row, R, (p + j) * b->units * VL, units, acc + j * R * NV);
-        }
+    /* several panels at once only if all of them are full: the last one may stand alone */
+    const int64_t full = FN(panel_units)(b, panels - 1) == b->units ? panels : panels - 1;
+    const int64_t most = w->m > 2 ? 1 : TILE_PANELS(w->m, b->gates * b->units);
+    const int64_t groups = (full + most - 1) / most;
+    if (w->m == 0)
+        return;
+    if (w->backwards && full < panels)
+        FN(walk_panels)(w, epilogue, full, 1);
+    for (int64_t i = 0; i < groups; i++) {
+        const int64_t p = (w->backwards ? groups - 1 - i : i) * most;
+        FN(walk_panels)(w, epilogue, p, (int)FRNN_MIN(most, full - p));
     }
+    if (!w->backwards && full < panels)
+        FN(walk_panels)(w, epilogue, full, 1);
 }
 
 /* Vector number u of a row of exactly n reals, starting at `unit`: whole, or the tail that there is. */
@@ -123,6 +155,7 @@ FRNN_INLINE void FN(walk_forward)(const frnn_step_forward *s, const frnn_panels 
                              .init = offsetof(frnn_row_forward, gates_in),
                              .init_gate = init_gate,
                              .m = s->m,
+                             .backwards = s->backwards,
                              .step = s};
     FN(walk)(&w, epilogue);
 }
@@ -145,6 +178,7 @@ FRNN_INLINE void FN(walk_backward)(const frnn_step_backward *s, const frnn_panel
                              .operand = operand,
                              .init = operand,
                              .m = s->m,
+                             .backwards = s->backwards,
                              .step = s};
     FN(walk)(&w, epilogue);
 }
