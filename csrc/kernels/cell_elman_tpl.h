@@ -35,6 +35,7 @@ FRNN_INLINE void FN(elman_backward_epilogue)(const int relu, const void *step, i
             const frnn_row_backward *row = s->rows + row0 + r;
             const int64_t unit = unit0 + u * VL;
             real *saved = (real *)row->saved + unit;
+            FN(fetch_next)(s, row, unit, 1);
             vec dh = FN(total_dh)(s, row, unit, acc[r * units + u]);
             if (s->has_direct) {
                 vec direct = v_zero();

@@ -45,23 +45,33 @@ FRNN_INLINE vec FN(gru_backward_output)(const frnn_step_backward *s, const frnn_
 
 /* ---- reset after the recurrent product ---- */
 
+/* In two passes, like the LSTM's: n waits for the reset gate. */
 static void FN(gru_forward_tile)(const void *step, int64_t row0, int R, int64_t unit0, int panels, const vec *acc)
 {
     const frnn_step_forward *s = step;
-    for (int p = 0; p < panels; p++)
-        for (int r = 0; r < R; r++, acc += 3) {
+    vec z[TILE_MAX_ROWS], a_n[TILE_MAX_ROWS];
+    for (int p = 0, e = 0; p < panels; p++)
+        for (int r = 0; r < R; r++, e++, acc += 3) {
             const frnn_row_forward *row = s->rows + row0 + r;
             const int64_t unit = unit0 + p * VL;
-            const vec reset = v_sigmoid(acc[0]), z = v_sigmoid(acc[1]), q = acc[2];
-            const vec n = v_tanh(v_fma(reset, q, v_load((const real *)row->gates_in + 2 * s->Hp + unit)));
+            const vec reset = v_sigmoid(acc[0]), q = acc[2];
+            z[e] = v_sigmoid(acc[1]);
+            a_n[e] = v_fma(reset, q, v_load((const real *)row->gates_in + 2 * s->Hp + unit));
             if (s->training) {
                 real *saved = (real *)row->saved + unit;
                 v_store(saved, reset);
-                v_store(saved + s->Hp, z);
-                v_store(saved + 2 * s->Hp, n);
+                v_store(saved + s->Hp, z[e]);
                 v_store(saved + 3 * s->Hp, q);
             }
-            FN(store_exact)(row->h, unit, s->H, FN(gru_output)(s, row, unit, z, n));
+        }
+    for (int p = 0, e = 0; p < panels; p++)
+        for (int r = 0; r < R; r++, e++) {
+            const frnn_row_forward *row = s->rows + row0 + r;
+            const int64_t unit = unit0 + p * VL;
+            const vec n = v_tanh(a_n[e]);
+            if (s->training)
+                v_store((real *)row->saved + unit + 2 * s->Hp, n);
+            FN(store_exact)(row->h, unit, s->H, FN(gru_output)(s, row, unit, z[e], n));
         }
 }
 
@@ -73,6 +83,7 @@ static void FN(gru_backward_tile)(const void *step, int64_t row0, int R, int64_t
             const frnn_row_backward *row = s->rows + row0 + r;
             const int64_t unit = unit0 + u * VL;
             real *saved = (real *)row->saved + unit;
+            FN(fetch_next)(s, row, unit, 4);
             const vec reset = v_load(saved), q = v_load(saved + 3 * s->Hp);
             const vec da_n = FN(gru_backward_output)(s, row, unit, acc[r * units + u]);
             v_store(saved, da_n * q * reset * (v_splat(1) - reset));

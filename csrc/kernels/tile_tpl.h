@@ -84,13 +84,15 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN
  * what is left over (8 chains keep two FMA pipes of 4 cycles busy). */
 /* clang-format off */
 #define TILE_ROW_VARIANTS(X, NV) X(1, NV, 1) X(2, NV, 1) X(3, NV, 1) X(4, NV, 1) X(5, NV, 1) X(6, NV, 1)
+/* Of four vectors, two panels are the 8 chains: four would be half a weight matrix of H = 64 at once, and leave the walk
+ * no direction to turn. */
 #if TILE_ACCUMULATORS == 24
-#define TILE_PANELS(R, NV) ((NV) < 3 ? 1 : (R) == 1 ? 4 : (R) == 2 ? 2 : 1)
+#define TILE_PANELS(R, NV) ((NV) < 3 ? 1 : (R) == 1 ? ((NV) == 4 ? 2 : 4) : (R) == 2 ? 2 : 1)
 #define TILE_VARIANTS(X)                                                                                               \
     TILE_ROW_VARIANTS(X, 1) X(7, 1, 1) X(8, 1, 1)                                                                      \
     TILE_ROW_VARIANTS(X, 2) X(7, 2, 1) X(8, 2, 1)                                                                      \
     TILE_ROW_VARIANTS(X, 3) X(7, 3, 1) X(8, 3, 1) X(1, 3, 2) X(1, 3, 3) X(1, 3, 4) X(2, 3, 2)                          \
-    TILE_ROW_VARIANTS(X, 4) X(1, 4, 2) X(1, 4, 3) X(1, 4, 4) X(2, 4, 2)
+    TILE_ROW_VARIANTS(X, 4) X(1, 4, 2) X(2, 4, 2)
 #else
 #define TILE_PANELS(R, NV) ((NV) >= 3 && (R) == 1 ? 2 : 1)
 #define TILE_VARIANTS(X)                                                                                               \
