@@ -1,6 +1,7 @@
 """The arrays that every contender gets, and the work that they stand for.
 
-Notation: T steps, N rows, I input size, H hidden size, G gates; gate order and layouts are PyTorch's.
+Notation: T steps, N rows, I input size, H hidden size, G gates, R gates with recurrent weights;
+gate order and layouts are PyTorch's.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.shapes import Shape
-from fastrnn._types import GATES
+from fastrnn._types import CELL_COUNTS
 
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -31,7 +32,7 @@ class Problem:
     state: tuple[np.ndarray, ...]
     """h, and for an LSTM c: ``[1, N, H]`` each"""
     weights: dict[str, np.ndarray]
-    """By the names in `WEIGHTS`: ``[G*H, I]``, ``[G*H, H]``, ``[G*H]``, ``[G*H]``"""
+    """By the names in `WEIGHTS`: ``[G*H, I]``, ``[R*H, H]``, ``[G*H]``, ``[R*H]``"""
     dy: np.ndarray
     """``[T, N, H]``"""
     dstate: tuple[np.ndarray, ...]
@@ -45,14 +46,16 @@ class Problem:
         gradients of the weights.
         """
         T, N, I, H = self.shape  # noqa: E741
-        return 2 * T * N * GATES[self.cell] * H * (I + H) * (3 if self.train else 1)
+        counts = CELL_COUNTS[self.cell]
+        return 2 * T * N * H * (counts.gates * I + counts.recurrent_gates * H) * (3 if self.train else 1)
 
 
 def make_problem(cell: str, shape: Shape, dtype: str, train: bool, seed: int = 0) -> Problem:
     """Draw inputs, gradients ~ N(0, 1) and weights ~ U(-1/sqrt(H), 1/sqrt(H)), the same for the same seed."""
     rng = np.random.default_rng(seed)
     T, N, I, H = shape  # noqa: E741
-    rows = GATES[cell] * H
+    counts = CELL_COUNTS[cell]
+    rows, recurrent_rows = counts.gates * H, counts.recurrent_gates * H
 
     def normal(*size: int) -> np.ndarray:
         return rng.standard_normal(size).astype(dtype)
@@ -60,7 +63,7 @@ def make_problem(cell: str, shape: Shape, dtype: str, train: bool, seed: int = 0
     def weight(*size: int) -> np.ndarray:
         return rng.uniform(-(H**-0.5), H**-0.5, size).astype(dtype)
 
-    states = 2 if cell == "lstm" else 1
+    states = 1 + counts.has_c
     return Problem(
         cell=cell,
         shape=shape,
@@ -69,7 +72,11 @@ def make_problem(cell: str, shape: Shape, dtype: str, train: bool, seed: int = 0
         x=normal(T, N, I),
         state=tuple(normal(1, N, H) for _ in range(states)),
         weights=dict(
-            zip(WEIGHTS, (weight(rows, I), weight(rows, H), weight(rows), weight(rows)), strict=True)
+            zip(
+                WEIGHTS,
+                (weight(rows, I), weight(recurrent_rows, H), weight(rows), weight(recurrent_rows)),
+                strict=True,
+            )
         ),
         dy=normal(T, N, H),
         dstate=tuple(normal(1, N, H) for _ in range(states)),

@@ -1,6 +1,7 @@
 /* fastrnn: recurrent layers forward and backward on a CPU. The public kernel ABI and the only header that a binding sees.
  *
- * Letters: T time steps, N batch rows, I input size, H hidden size, P output size (proj_size, or H), G gates.
+ * Letters: T time steps, N batch rows, I input size, H hidden size, P output size (proj_size, or H), G gates, R gates
+ * that read the state through weight_hh (all or none of them).
  * Arrays hold float or double (`dtype`), named by `void *`; their last axis is contiguous, and strides count elements.
  * Weights have PyTorch's shapes and gate order (LSTM i, f, g, o; GRU r, z, n).
  *
@@ -25,7 +26,16 @@ extern "C" {
 typedef enum { FRNN_OK = 0, FRNN_ISA_UNKNOWN, FRNN_ISA_UNSUPPORTED, FRNN_INVALID_THREADS } frnn_status;
 typedef enum { FRNN_FLOAT32 = 0, FRNN_FLOAT64 = 1 } frnn_dtype;
 /* The order of cell_list.h. */
-typedef enum { FRNN_RNN_TANH = 0, FRNN_RNN_RELU, FRNN_LSTM, FRNN_GRU, FRNN_GRU_RESET_BEFORE } frnn_cell;
+typedef enum {
+    FRNN_RNN_TANH = 0,
+    FRNN_RNN_RELU,
+    FRNN_LSTM,
+    FRNN_GRU,
+    FRNN_GRU_RESET_BEFORE,
+    FRNN_MINGRU,
+    FRNN_MINLSTM,
+    FRNN_CELL_COUNT
+} frnn_cell;
 
 /* ---- machine: instruction sets and threads ---- */
 
@@ -50,8 +60,8 @@ typedef struct frnn_layer {
 
 typedef struct frnn_weights { /* in; or gradients, added to */
     void *weight_ih;          /* [G*H, I] */
-    void *weight_hh;          /* [G*H, P] */
-    void *bias_ih, *bias_hh;  /* [G*H], each may be NULL */
+    void *weight_hh;          /* [R*H, P] */
+    void *bias_ih, *bias_hh;  /* [G*H], [R*H], each may be NULL */
     void *weight_hr;          /* [P, H] or NULL */
 } frnn_weights;
 

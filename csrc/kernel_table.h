@@ -93,8 +93,9 @@ typedef struct frnn_step_forward {
     frnn_panels recurrent; /* gate-interleaved W_hh */
     frnn_panels candidate; /* gru_reset_before: the n gate's part of W_hh */
     int64_t H, Hp;
-    int training;  /* fill `saved` for backward */
-    int backwards; /* panels from the last to the first: alternates from step to step */
+    int64_t unit0, unit1; /* cells without recurrent gates: units of this call */
+    int training;         /* fill `saved` for backward */
+    int backwards;        /* panels from the last to the first: alternates from step to step */
     int zoneout_h, zoneout_c;
 } frnn_step_forward;
 
@@ -108,11 +109,11 @@ typedef struct frnn_row_backward {
     void *saved;            /* in: this step's gates; out: dgates in their slots */
     const void *saved_next; /* the row of the step that comes next, to be fetched ahead */
     const void *dy_next;
-    const void *operand;    /* [P] masked h_prev */
-    const void *h_prev;     /* [P] */
-    const void *c_prev;     /* [H] padded */
-    const void *dc;         /* [H] padded */
-    void *dc_out;           /* [H] padded */
+    const void *operand; /* [P] masked h_prev */
+    const void *h_prev;  /* [P] */
+    const void *c_prev;  /* [H] padded */
+    const void *dc;      /* [H] padded */
+    void *dc_out;        /* [H] padded */
     const void *zoneout_h, *zoneout_c;
 } frnn_row_backward;
 
@@ -123,7 +124,8 @@ typedef struct frnn_step_backward {
     frnn_segments a_segments; /* which slots of gates_next enter it */
     frnn_panels candidate;    /* gru_reset_before: transposed n gate's part */
     int64_t H, Hp;
-    int has_direct; /* dh_direct_out is written and dh_direct read */
+    int64_t unit0, unit1; /* cells without recurrent gates: units of this call */
+    int has_direct;       /* dh_direct_out is written and dh_direct read */
     int backwards;
     int zoneout_h, zoneout_c;
 } frnn_step_backward;
@@ -139,8 +141,6 @@ typedef struct frnn_cross_entropy_row_args {
 typedef void (*frnn_step_forward_fn)(const frnn_step_forward *);
 typedef void (*frnn_step_backward_fn)(const frnn_step_backward *);
 typedef void (*frnn_optimizer_fn)(const frnn_optimizer_args *);
-
-#define FRNN_CELL_COUNT 5
 
 typedef struct frnn_kernels {
     int64_t lanes;     /* V */

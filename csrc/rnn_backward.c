@@ -23,11 +23,12 @@ typedef struct backward_work {
     const void **dx_a; /* of the dx product over a window */
     void **dx_out;
     int64_t *dx_row;
-    void *dh_direct; /* [rows][max(Pp, Hp)] */
-    void *dc;        /* [rows][Hp] */
-    void *c0;        /* [rows][Hp] */
-    void *masked_h;  /* [rows][P] */
-    int64_t window;
+    void *dh_direct;         /* [rows][max(Pp, Hp)] */
+    void *dc;                /* [rows][Hp] */
+    void *c0;                /* [rows][Hp] */
+    void *masked_h;          /* [rows][P] */
+    int64_t window, dx_rows; /* steps of a window, rows of its dx product */
+    frnn_share share;
 } backward_work;
 
 typedef struct backward_job {
@@ -37,7 +38,7 @@ typedef struct backward_job {
     int64_t *order, *counts;
     void *zeros; /* [saved_stride] */
     int has_direct;
-    int row_threads; /* threads of phase one: no more than rows */
+    frnn_shares shares; /* of phase one */
     char *thread_base;
     size_t thread_bytes;
 } backward_job;
@@ -51,9 +52,10 @@ static void carve_thread(const backward_job *job, frnn_arena *arena, backward_wo
 {
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
-    const size_t rows = (size_t)((q->N + job->row_threads - 1) / job->row_threads), size = plan->size;
+    const size_t rows = (size_t)((q->N + job->shares.rows - 1) / job->shares.rows), size = plan->size;
     w->window = job->g->dx ? frnn_window(q->T, (int64_t)rows, size * (size_t)plan->saved_stride) : 1;
     const size_t window_rows = job->g->dx ? (size_t)w->window * rows : 0;
+    w->dx_rows = (int64_t)window_rows;
     w->rows = frnn_take(arena, sizeof *w->rows * rows);
     w->step_rows = frnn_take(arena, sizeof *w->step_rows * rows);
     w->a = frnn_take(arena, sizeof *w->a * rows);
@@ -89,7 +91,7 @@ static size_t carve(backward_job *job, frnn_arena *arena)
     const frnn_sequence *q = job->q = job->g->sequence;
     frnn_make_plan(&q->layer, 1, q->packed, &job->plan);
     const frnn_plan *plan = &job->plan;
-    job->row_threads = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads));
+    job->shares = frnn_share_out(plan, q);
     job->has_direct = plan->cell->direct || q->zoneout_h || job->g->dhn;
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
@@ -137,7 +139,7 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t a
         row->saved_next = frnn_saved_row(plan, q, n, before);
         row->dy_next = g->dy ? frnn_at(plan, g->dy, before * g->dy_t_stride + n * g->dy_n_stride) : job->zeros;
         row->operand = row->h_prev = frnn_h_prev(plan, q, n, t, job->zeros);
-        if (plan->cell->recurrent_count < plan->cell->gates && q->hidden_mask) {
+        if (plan->cell->recurrent_count < plan->cell->recurrent_gates && q->hidden_mask) {
             void *masked = frnn_at(plan, w->masked_h, i * plan->P);
             plan->kernels->multiply(plan->P, row->h_prev, row->mask, masked);
             row->operand = masked;
@@ -187,16 +189,12 @@ static void unproject(const backward_job *job, const backward_work *w, int64_t a
 
 /* ---- 1': dx of a window ---- */
 
-static int64_t queue_dx(const backward_job *job, const backward_work *w, int64_t active, int64_t t, int64_t queued)
+static void queue_dx(const backward_job *job, const backward_work *w, int64_t n, int64_t t, int64_t k)
 {
     const frnn_sequence_gradient *g = job->g;
-    for (int64_t i = 0; i < active; i++, queued++) {
-        const int64_t n = w->rows[i];
-        w->dx_a[queued] = w->step_rows[i].saved;
-        w->dx_out[queued] = frnn_at(&job->plan, g->dx, t * g->dx_t_stride + n * g->dx_n_stride);
-        w->dx_row[queued] = n;
-    }
-    return queued;
+    w->dx_a[k] = frnn_saved_row(&job->plan, job->q, n, t);
+    w->dx_out[k] = frnn_at(&job->plan, g->dx, t * g->dx_t_stride + n * g->dx_n_stride);
+    w->dx_row[k] = n;
 }
 
 static void input_gradients(const backward_job *job, const backward_work *w, int64_t queued)
@@ -211,6 +209,30 @@ static void input_gradients(const backward_job *job, const backward_work *w, int
                                     w->dx_out[i]);
 }
 
+/* Where threads shared units, dx of a row needs the work of them all: afterwards, and threads share the time. */
+static void late_input_gradients(void *context, int index, int threads)
+{
+    const backward_job *job = context;
+    const frnn_sequence *q = job->q;
+    const frnn_float_environment environment = frnn_flush_denormals();
+    frnn_arena arena = {.base = job->thread_base + (size_t)index * job->thread_bytes};
+    backward_work w;
+    carve_thread(job, &arena, &w);
+    int64_t queued = 0;
+    for (int64_t t = index * q->T / threads; t < (index + 1) * q->T / threads; t++)
+        for (int64_t n = 0; n < q->N; n++) {
+            if (t >= frnn_length(q, n))
+                continue;
+            queue_dx(job, &w, n, t, queued);
+            if (++queued == w.dx_rows) {
+                input_gradients(job, &w, queued);
+                queued = 0;
+            }
+        }
+    input_gradients(job, &w, queued);
+    frnn_restore_denormals(environment);
+}
+
 /* ---- 4': gradients of the initial states, zeros past the lengths ---- */
 
 static void initial_gradients(const backward_job *job, const backward_work *w, int64_t count)
@@ -218,32 +240,37 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
     const frnn_sequence_gradient *g = job->g;
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
+    const int64_t unit0 = w->share.unit0, units = w->share.unit1 - unit0;
     for (int64_t i = 0; i < count; i++) {
         const int64_t n = w->rows[i], length = frnn_length(q, n), first = q->reverse ? length - 1 : 0;
         const int reset = length > 0 && frnn_is_reset(q, n, first);
         w->a[i] = length == 0 || reset ? job->zeros : frnn_saved_row(plan, q, n, first);
-        w->out[i] = frnn_at(plan, g->dh0, n * plan->P);
+        w->out[i] = frnn_at(plan, g->dh0, n * plan->P + unit0);
         if (plan->cell->c_slot >= 0)
             memcpy(frnn_at(plan, g->dc0, n * plan->H), reset ? job->zeros : frnn_at(plan, w->dc, i * plan->Hp),
                    plan->size * (size_t)plan->H);
-        if (g->dx)
+        if (g->dx && unit0 == 0)
             for (int64_t t = length; t < q->T; t++)
                 memset(frnn_at(plan, g->dx, t * g->dx_t_stride + n * g->dx_n_stride), 0, plan->size * (size_t)plan->I);
     }
+    frnn_panels recurrent_t = plan->recurrent_t;
+    recurrent_t.n = units;
     const frnn_product product = {
-        .b = plan->recurrent_t, .a_segments = plan->recurrent_segments, .m = count, .a = w->a, .out = w->out};
+        .b = recurrent_t, .a_segments = plan->recurrent_segments, .m = count, .a = w->a, .out = w->out};
     plan->kernels->product(&product);
     for (int64_t i = 0; i < count; i++) {
-        const void *mask = q->hidden_mask ? frnn_at(plan, q->hidden_mask, w->rows[i] * plan->P) : NULL;
+        const void *mask = q->hidden_mask ? frnn_at(plan, q->hidden_mask, w->rows[i] * plan->P + unit0) : NULL;
         const int64_t n = w->rows[i], length = frnn_length(q, n), first = q->reverse ? length - 1 : 0;
         const int reset = length > 0 && frnn_is_reset(q, n, first);
-        const void *direct = job->has_direct && !reset ? frnn_at(plan, w->dh_direct, i * direct_stride(plan)) : NULL;
-        plan->kernels->combine_dh(plan->P, w->out[i], mask, direct, NULL, NULL, NULL);
+        const void *direct =
+            job->has_direct && !reset ? frnn_at(plan, w->dh_direct, i * direct_stride(plan) + unit0) : NULL;
+        plan->kernels->combine_dh(units, w->out[i], mask, direct, NULL, NULL, NULL);
     }
 }
 
 static void backward_thread(void *context, int index, int threads)
 {
+    (void)threads;
     const backward_job *job = context;
     const frnn_sequence_gradient *g = job->g;
     const frnn_sequence *q = job->q;
@@ -252,7 +279,8 @@ static void backward_thread(void *context, int index, int threads)
     frnn_arena arena = {.base = job->thread_base + (size_t)index * job->thread_bytes};
     backward_work w;
     carve_thread(job, &arena, &w);
-    const int64_t count = frnn_take_rows(q, job->order, index, threads, w.rows);
+    w.share = frnn_share_of(plan, &job->shares, index);
+    const int64_t count = frnn_take_rows(q, job->order, w.share.index, w.share.count, w.rows);
 
     for (int64_t i = 0; i < count; i++) {
         const int64_t n = w.rows[i];
@@ -272,6 +300,8 @@ static void backward_thread(void *context, int index, int threads)
                                .candidate = plan->candidate_t,
                                .H = plan->H,
                                .Hp = plan->Hp,
+                               .unit0 = w.share.unit0,
+                               .unit1 = w.share.unit1,
                                .has_direct = job->has_direct && !plan->projects,
                                .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                                .zoneout_c = q->zoneout_c != NULL};
@@ -286,8 +316,9 @@ static void backward_thread(void *context, int index, int threads)
         step.a_segments = plan->projects ? projected : *recurrent;
         step.backwards = s & 1;
         plan->kernels->step_backward[q->layer.cell](&step);
-        if (g->dx) {
-            queued = queue_dx(job, &w, step.m, t, queued);
+        if (g->dx && job->shares.units == 1) {
+            for (int64_t i = 0; i < step.m; i++)
+                queue_dx(job, &w, w.rows[i], t, queued++);
             if (++steps_queued == w.window || s == 0) {
                 input_gradients(job, &w, queued);
                 queued = steps_queued = 0;
@@ -352,29 +383,33 @@ static void plan_outer(const backward_job *job, const weight_work *w, int index,
     *outer = (frnn_outer){.a = w->saved_rows, .operands = 2, .scratch = w->outer};
     outer->b[FROM_X] = (frnn_outer_operand){
         .rows = w->x_rows, .mask = job->q->input_mask ? w->x_masks : NULL, .n = d->weight_ih ? plan->I : 0};
-    outer->b[FROM_H] = (frnn_outer_operand){
-        .rows = w->h_rows, .mask = job->q->hidden_mask ? w->h_masks : NULL, .n = d->weight_hh ? plan->P : 0};
+    outer->b[FROM_H] = (frnn_outer_operand){.rows = w->h_rows,
+                                            .mask = job->q->hidden_mask ? w->h_masks : NULL,
+                                            .n = d->weight_hh && cell->recurrent_gates ? plan->P : 0};
     for (int64_t g = 0; g < plan->G; g++) {
         const int64_t row = g * plan->H + first;
         const int recurrent = g < cell->recurrent_count;
         frnn_outer_block *block = add_gate(job, outer, g, first, last);
         block->out[FROM_X] = row_of(plan, d->weight_ih, row, plan->I);
         block->column_sum[0] = row_of(plan, d->bias_ih, row, 1);
+        if (g >= cell->recurrent_gates)
+            continue;
         if (recurrent && cell->recurrent_slots[g] != g)
             block = add_gate(job, outer, cell->recurrent_slots[g], first, last);
         block->out[recurrent ? FROM_H : FROM_SAVED] = row_of(plan, d->weight_hh, row, plan->P);
         block->column_sum[1] = row_of(plan, d->bias_hh, row, 1);
     }
-    if (cell->recurrent_count < cell->gates && d->weight_hh)
-        outer->b[outer->operands++] = (frnn_outer_operand){
-            .rows = w->saved_rows, .offset = (cell->saved_slots - 1) * plan->Hp, .n = plan->H};
+    if (cell->recurrent_count < cell->recurrent_gates && d->weight_hh)
+        outer->b[outer->operands++] =
+            (frnn_outer_operand){.rows = w->saved_rows, .offset = (cell->saved_slots - 1) * plan->Hp, .n = plan->H};
     if (plan->projects && d->weight_hr) {
         const int64_t row0 = index * plan->P / threads, row1 = (index + 1) * plan->P / threads;
         outer->b[outer->operands++] =
             (frnn_outer_operand){.rows = w->saved_rows, .offset = plan->unprojected_offset, .n = plan->H};
-        outer->block[outer->blocks++] = (frnn_outer_block){.a_offset = plan->dprojected_offset + row0,
-                                                           .m = row1 - row0,
-                                                           .out[FROM_SAVED] = frnn_at(plan, d->weight_hr, row0 * plan->H)};
+        outer->block[outer->blocks++] =
+            (frnn_outer_block){.a_offset = plan->dprojected_offset + row0,
+                               .m = row1 - row0,
+                               .out[FROM_SAVED] = frnn_at(plan, d->weight_hr, row0 * plan->H)};
     }
 }
 
@@ -401,6 +436,8 @@ void frnn_backward(const frnn_sequence_gradient *g)
     if (job.q->lengths)
         frnn_sort_rows(job.q, job.order, job.counts);
     memset(job.zeros, 0, job.plan.size * (size_t)job.plan.saved_stride);
-    frnn_parallel(backward_thread, &job, job.row_threads);
+    frnn_parallel(backward_thread, &job, job.shares.rows * job.shares.units);
+    if (g->dx && job.shares.units > 1)
+        frnn_parallel(late_input_gradients, &job, job.q->threads);
     frnn_parallel(weight_thread, &job, job.q->threads);
 }

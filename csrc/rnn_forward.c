@@ -1,6 +1,7 @@
 /* A whole sequence forward, any cell. rnn_backward.c mirrors this file section by section.
  *
- * A thread owns batch rows over the whole sequence, so threads never wait for each other. Per window of steps:
+ * A thread owns batch rows over the whole sequence (of a cell without recurrent gates also only some units of them), so
+ * threads never wait for each other. Per window of steps:
  *   1  pre-activations from the input: x_t W_ih^T + bias, all rows of the window in one product
  *   2  for every step: point each running row at what it reads and writes (h0, resets, masks and ragged ends are
  *      only different pointers), then the cell's fused step
@@ -26,12 +27,13 @@ typedef struct forward_work {
     void *c;        /* [rows][Hp]: c0, and in inference c itself */
     void *saved;    /* [rows][saved_stride]: work rows of inference */
     int64_t window;
+    frnn_share share;
 } forward_work;
 
 typedef struct forward_job {
     const frnn_sequence *q;
     frnn_plan plan;
-    int row_threads; /* no more than rows */
+    frnn_shares shares;
     int64_t *order, *counts;
     void *zeros; /* [max(P, Hp)] */
     char *thread_base;
@@ -42,7 +44,7 @@ static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work
 {
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
-    const size_t rows = (size_t)((q->N + job->row_threads - 1) / job->row_threads), size = plan->size;
+    const size_t rows = (size_t)((q->N + job->shares.rows - 1) / job->shares.rows), size = plan->size;
     w->window = q->input_table ? 1 : frnn_window(q->T, (int64_t)rows, size * (size_t)plan->gates_stride);
     const size_t window_rows = (size_t)w->window * rows;
     w->rows = frnn_take(arena, sizeof *w->rows * rows);
@@ -60,7 +62,7 @@ static size_t carve(forward_job *job, frnn_arena *arena)
 {
     const frnn_sequence *q = job->q;
     frnn_make_plan(&q->layer, q->training, q->packed, &job->plan);
-    job->row_threads = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads));
+    job->shares = frnn_share_out(&job->plan, q);
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
     job->zeros = frnn_take(arena, job->plan.size * (size_t)FRNN_MAX(job->plan.P, job->plan.Hp));
@@ -68,7 +70,7 @@ static size_t carve(forward_job *job, frnn_arena *arena)
     frnn_arena thread = {0};
     carve_thread(job, &thread, &unused);
     job->thread_bytes = thread.used;
-    job->thread_base = frnn_take(arena, thread.used * (size_t)job->row_threads);
+    job->thread_base = frnn_take(arena, thread.used * (size_t)(job->shares.rows * job->shares.units));
     return arena->used;
 }
 
@@ -85,6 +87,7 @@ static void input_products(const forward_job *job, const forward_work *w, int64_
 {
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
+    const int64_t unit0 = w->share.unit0;
     int64_t m = 0, active = 0;
     for (int64_t s = s0; s < s1; s++) {
         const int64_t t = frnn_time(q, s);
@@ -92,7 +95,7 @@ static void input_products(const forward_job *job, const forward_work *w, int64_
         for (int64_t i = 0; i < active; i++, m++) {
             const int64_t n = w->rows[i];
             w->a[m] = frnn_at(plan, q->x, t * q->x_t_stride + n * q->x_n_stride);
-            w->out[m] = frnn_at(plan, w->gates, ((s - s0) * count + i) * plan->gates_stride);
+            w->out[m] = frnn_at(plan, w->gates, ((s - s0) * count + i) * plan->gates_stride + unit0);
             if (q->input_mask) {
                 void *masked = frnn_at(plan, w->masked_x, m * plan->I);
                 plan->kernels->multiply(plan->I, w->a[m], frnn_at(plan, q->input_mask, n * plan->I), masked);
@@ -100,12 +103,17 @@ static void input_products(const forward_job *job, const forward_work *w, int64_
             }
         }
     }
-    const frnn_product product = {.b = plan->input,
+    frnn_panels input = plan->input;
+    if (job->shares.units > 1) {
+        input.n = w->share.unit1 - unit0;
+        input.data = frnn_at(plan, input.data, unit0 * input.gates * input.depth);
+    }
+    const frnn_product product = {.b = input,
                                   .a_segments = {.count = 1, .length = plan->I},
                                   .m = m,
                                   .a = w->a,
                                   .out = w->out,
-                                  .init = plan->bias,
+                                  .init = frnn_at(plan, plan->bias, unit0),
                                   .init_gate_stride = plan->Hp,
                                   .out_gate_stride = plan->Hp,
                                   .out_padded = 1};
@@ -188,11 +196,13 @@ static void finish_row(const forward_job *job, const forward_work *w, int64_t i)
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
     const int64_t n = w->rows[i], length = frnn_length(q, n), P = plan->P;
+    const int64_t unit0 = w->share.unit0;
+    const size_t bytes = plan->size * (size_t)(w->share.unit1 - unit0);
     const int64_t last = q->reverse ? 0 : length - 1;
     const void *h = length  ? frnn_at(plan, q->y, last * q->y_t_stride + n * q->y_n_stride)
                     : q->h0 ? frnn_at(plan, q->h0, n * P)
                             : job->zeros;
-    memmove(frnn_at(plan, q->hn, n * P), h, plan->size * (size_t)P);
+    memmove(frnn_at(plan, q->hn, n * P + unit0), frnn_at(plan, h, unit0), bytes);
     if (plan->cell->c_slot >= 0) {
         const void *c = frnn_at(plan, w->c, i * plan->Hp);
         if (q->training && length)
@@ -200,11 +210,12 @@ static void finish_row(const forward_job *job, const forward_work *w, int64_t i)
         memcpy(frnn_at(plan, q->cn, n * plan->H), c, plan->size * (size_t)plan->H);
     }
     for (int64_t t = length; t < q->T; t++)
-        memset(frnn_at(plan, q->y, t * q->y_t_stride + n * q->y_n_stride), 0, plan->size * (size_t)P);
+        memset(frnn_at(plan, q->y, t * q->y_t_stride + n * q->y_n_stride + unit0), 0, bytes);
 }
 
 static void forward_thread(void *context, int index, int threads)
 {
+    (void)threads;
     const forward_job *job = context;
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
@@ -212,7 +223,8 @@ static void forward_thread(void *context, int index, int threads)
     frnn_arena arena = {.base = job->thread_base + (size_t)index * job->thread_bytes};
     forward_work w;
     carve_thread(job, &arena, &w);
-    const int64_t count = frnn_take_rows(q, job->order, index, threads, w.rows);
+    w.share = frnn_share_of(plan, &job->shares, index);
+    const int64_t count = frnn_take_rows(q, job->order, w.share.index, w.share.count, w.rows);
 
     if (!q->input_table)
         fill_bias_slot(plan, &w, w.window * count);
@@ -226,6 +238,8 @@ static void forward_thread(void *context, int index, int threads)
                               .candidate = plan->candidate,
                               .H = plan->H,
                               .Hp = plan->Hp,
+                              .unit0 = w.share.unit0,
+                              .unit1 = w.share.unit1,
                               .training = q->training,
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL};
@@ -256,5 +270,5 @@ void frnn_forward(const frnn_sequence *q)
     if (q->lengths)
         frnn_sort_rows(q, job.order, job.counts);
     memset(job.zeros, 0, job.plan.size * (size_t)FRNN_MAX(job.plan.P, job.plan.Hp));
-    frnn_parallel(forward_thread, &job, job.row_threads);
+    frnn_parallel(forward_thread, &job, job.shares.rows * job.shares.units);
 }

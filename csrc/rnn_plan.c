@@ -57,9 +57,9 @@ void frnn_make_plan(const frnn_layer *layer, int training, const void *packed, f
     for (int g = 0; g < cell->recurrent_count; g++)
         plan->recurrent_segments.offset[g] = cell->recurrent_slots[g] * plan->Hp;
 
-    const int has_candidate = cell->recurrent_count < cell->gates;
-    plan->input = (frnn_panels){.gates = plan->G, .units = plan->G == 1 ? 4 : 1, .n = H, .depth = I};
-    plan->recurrent = (frnn_panels){.gates = cell->panel_gates, .units = cell->panel_units, .n = H, .depth = P};
+    const int has_candidate = cell->recurrent_count < cell->recurrent_gates;
+    plan->input = (frnn_panels){.gates = plan->G, .units = 4 / plan->G, .n = H, .depth = I};
+    plan->recurrent = (frnn_panels){.gates = cell->recurrent_count, .units = cell->panel_units, .n = H, .depth = P};
     plan->candidate = plain_panels(H, H);
     plan->projection = plain_panels(P, H);
     plan->input_t = plain_panels(I, plan->G * H);
@@ -108,7 +108,7 @@ static void pack_bias(const frnn_plan *plan, const frnn_weights *w)
     memset(plan->bias, 0, plan->size * (size_t)plan->gates_stride);
     for (int64_t g = 0; g < plan->G; g++) {
         const void *ih = w->bias_ih ? frnn_at(plan, w->bias_ih, g * H) : NULL;
-        const void *hh = w->bias_hh ? frnn_at(plan, w->bias_hh, g * H) : NULL;
+        const void *hh = w->bias_hh && plan->cell->recurrent_gates ? frnn_at(plan, w->bias_hh, g * H) : NULL;
         if (plan->cell->input_slots > plan->G && g == plan->G - 1) {
             plan->kernels->add_bias(H, NULL, hh, frnn_at(plan, plan->bias, plan->G * plan->Hp));
             hh = NULL;
@@ -122,7 +122,7 @@ void frnn_pack(const frnn_layer *layer, const frnn_weights *w, int training, voi
     frnn_plan plan;
     frnn_make_plan(layer, training, packed, &plan);
     const int64_t I = plan.I, H = plan.H, P = plan.P;
-    const int has_candidate = plan.cell->recurrent_count < plan.cell->gates;
+    const int has_candidate = plan.cell->recurrent_count < plan.cell->recurrent_gates;
     const void *w_candidate = frnn_at(&plan, w->weight_hh, plan.cell->recurrent_count * H * P);
     pack_bias(&plan, w);
     pack(&plan, &plan.input, w->weight_ih, H * I, I, 1);
@@ -158,6 +158,31 @@ void frnn_sort_rows(const frnn_sequence *q, int64_t *order, int64_t *counts)
         counts[i] += counts[i - 1];
     for (int64_t n = 0; n < q->N; n++)
         order[counts[q->T - q->lengths[n]]++] = n;
+}
+
+/* Units are shared in whole panels of the input product. */
+static int64_t unit_block(const frnn_plan *plan)
+{
+    return plan->input.units * plan->kernels->lanes;
+}
+
+frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *q)
+{
+    const int rows = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads));
+    const int64_t blocks = (plan->H + unit_block(plan) - 1) / unit_block(plan);
+    return (frnn_shares){
+        .rows = rows, .units = plan->cell->recurrent_gates ? 1 : (int)FRNN_MAX(1, FRNN_MIN(blocks, q->threads / rows))};
+}
+
+frnn_share frnn_share_of(const frnn_plan *plan, const frnn_shares *shares, int thread)
+{
+    frnn_share share = {.index = thread % shares->rows, .count = shares->rows, .unit1 = plan->P};
+    if (shares->units > 1) {
+        const int64_t block = unit_block(plan), blocks = (plan->H + block - 1) / block, k = thread / shares->rows;
+        share.unit0 = k * blocks / shares->units * block;
+        share.unit1 = FRNN_MIN(plan->H, (k + 1) * blocks / shares->units * block);
+    }
+    return share;
 }
 
 int64_t frnn_take_rows(const frnn_sequence *q, const int64_t *order, int index, int count, int64_t *rows)
@@ -197,7 +222,8 @@ int frnn_sequence_threads(const frnn_sequence *q)
 {
     const frnn_layer *layer = &q->layer;
     const double H = (double)layer->hidden_size, P = layer->proj_size ? (double)layer->proj_size : H;
-    const double per_row = 2.0 * (frnn_cell_table[layer->cell].gates * H * ((double)layer->input_size + P) +
-                                  (layer->proj_size ? H * P : 0.0));
+    const frnn_cell_counts *cell = &frnn_cell_table[layer->cell];
+    const double per_row =
+        2.0 * H * (cell->gates * (double)layer->input_size + cell->recurrent_gates * P + (layer->proj_size ? P : 0.0));
     return frnn_threads_for((double)q->T * (double)q->N * per_row, FRNN_MAX_THREADS);
 }

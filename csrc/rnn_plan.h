@@ -9,7 +9,7 @@
 #include "platform/compiler.h"
 
 typedef struct frnn_cell_counts {
-    int gates, input_slots, saved_slots, c_slot, panel_gates, panel_units, direct, recurrent_count;
+    int gates, recurrent_gates, input_slots, saved_slots, c_slot, panel_units, direct, recurrent_count;
     int recurrent_slots[FRNN_MAX_GATES];
 } frnn_cell_counts;
 
@@ -54,6 +54,20 @@ FRNN_INLINE int64_t frnn_length(const frnn_sequence *sequence, int64_t n)
 /* A thread's rows, longest first: every count-th of the sorted order, or a contiguous share of equal lengths. Returns how
  * many; rows [N / count + 1]. */
 int64_t frnn_take_rows(const frnn_sequence *sequence, const int64_t *order, int index, int count, int64_t *rows);
+
+/* A thread's share of a layer: every count-th part of the rows, and the components unit0 to unit1 of their states. Where a
+ * unit meets other units in the recurrence, that is all of them; where none does, threads may share units as well. */
+typedef struct frnn_share {
+    int index, count;
+    int64_t unit0, unit1;
+} frnn_share;
+
+typedef struct frnn_shares {
+    int rows, units; /* rows * units threads */
+} frnn_shares;
+
+frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *sequence);
+frnn_share frnn_share_of(const frnn_plan *plan, const frnn_shares *shares, int thread);
 
 /* How many of a thread's rows are running at time t: they come first. `guess` is the count at a neighbouring t. */
 FRNN_INLINE int64_t frnn_active_rows(const frnn_sequence *sequence, const int64_t *rows, int64_t count, int64_t t,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrnn._types import CELLS, GATES, CellWeights
+from fastrnn._types import CELL_COUNTS, CELLS, CellWeights
 
 Array = np.ndarray
 
@@ -43,7 +43,7 @@ LSTM_FEATURES: dict[str, dict[str, Any]] = {
 CELL_FEATURES = [
     (cell, name, options)
     for cell in CELLS
-    for name, options in {**FEATURES, **(LSTM_FEATURES if cell == "lstm" else {})}.items()
+    for name, options in {**FEATURES, **(LSTM_FEATURES if CELL_COUNTS[cell].has_c else {})}.items()
 ]
 CELL_FEATURE_IDS = [f"{cell}-{name}" for cell, name, _ in CELL_FEATURES]
 
@@ -95,16 +95,17 @@ def make_weights(
     dtype: Any = np.float64,
 ) -> CellWeights:
     """Weights that keep states of order one over many steps."""
-    rows, out = GATES[cell] * H, P or H
+    counts = CELL_COUNTS[cell]
+    rows, recurrent_rows, out = counts.gates * H, counts.recurrent_gates * H, P or H
 
     def normal(*shape: int) -> Array:
         return (rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(dtype)
 
     return CellWeights(
         normal(rows, input_size),
-        normal(rows, out) * np.asarray(0.8, dtype),
+        normal(recurrent_rows, out) * np.asarray(0.8, dtype),
         rng.standard_normal(rows).astype(dtype) / 2 if "ih" in biases else None,
-        rng.standard_normal(rows).astype(dtype) / 2 if "hh" in biases else None,
+        rng.standard_normal(recurrent_rows).astype(dtype) / 2 if "hh" in biases else None,
         normal(P, H) if P else None,
     )
 
@@ -129,9 +130,10 @@ def make_problem(
     project: bool | int = False,
 ) -> Problem:
     """Build a problem of these sizes with these features, the same for the same arguments."""
-    rng = np.random.default_rng([seed, T, N, input_size, H, GATES[cell]])
-    P = (max(1, H - 1) if project is True else int(project)) if cell == "lstm" else 0
-    out, has_c = P or H, cell == "lstm"
+    rng = np.random.default_rng([seed, T, N, input_size, H, CELL_COUNTS[cell].gates])
+    has_c = CELL_COUNTS[cell].has_c
+    P = (max(1, H - 1) if project is True else int(project)) if has_c else 0
+    out = P or H
 
     def normal(*shape: int) -> Array:
         return rng.standard_normal(shape).astype(dtype)

@@ -18,8 +18,25 @@ CELL_LAYERS = [
     ("LSTM", {"proj_size": 2}),
     ("GRU", {"reset_after": True}),
     ("GRU", {"reset_after": False}),
+    ("MinGRU", {}),
+    ("MinLSTM", {}),
 ]
-CELL_LAYER_IDS = ["rnn_tanh", "rnn_relu", "lstm", "lstm_proj", "gru", "gru_reset_before"]
+CELL_LAYER_IDS = [
+    "rnn_tanh",
+    "rnn_relu",
+    "lstm",
+    "lstm_proj",
+    "gru",
+    "gru_reset_before",
+    "mingru",
+    "minlstm",
+]
+
+
+def accepted(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Options that the layer takes: without recurrent weights there is no noise on them."""
+    absent = ("recurrent_dropout", "weight_dropout") if name in ("MinGRU", "MinLSTM") else ()
+    return {key: value for key, value in options.items() if key not in absent}
 
 
 def leaves(value: Any) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ from native_cases import EDGE_SIZES, by_dtype, by_isa, native, reference
 from recurrent_cases import make_weights
 from tolerances import forward_tolerance, within
 
-from fastrnn._types import CELLS, CellWeights
+from fastrnn._types import CELL_COUNTS, CELLS, CellWeights
 from fastrnn.backend import use_isa
 from fastrnn.reference.streams import _draw
 
@@ -20,7 +20,7 @@ def layers(
 ) -> list[tuple[str, CellWeights]]:
     rng, result, size = np.random.default_rng(3), [], input_size
     for cell in cells:
-        project = P if cell == "lstm" else 0
+        project = P if CELL_COUNTS[cell].has_c else 0
         result.append((cell, make_weights(rng, cell, size, H, P=project, dtype=dtype)))
         size = project or H
     return result
@@ -40,7 +40,7 @@ def packed(backend, stack: list[tuple[str, CellWeights]], dtype: type) -> list:
 @pytest.mark.parametrize("cells", [[c, c] for c in CELLS] + [["lstm", "gru", "rnn_tanh"]], ids="-".join)
 def test_steps(cells: list[str], batch_size: int, zoneout: bool, dtype: type, isa: str) -> None:
     stack = layers(cells, 5, 9, dtype, P=4)
-    k = [(0.2, 0.1 if cell == "lstm" else 0.0) for cell in cells] if zoneout else None
+    k = [(0.2, 0.1 if CELL_COUNTS[cell].has_c else 0.0) for cell in cells] if zoneout else None
     x = np.random.default_rng(4).standard_normal((STEPS, batch_size, 5)).astype(dtype)
     expected = reference.StepStream(packed(reference, stack, np.float64), batch_size, k)
     with use_isa(isa):

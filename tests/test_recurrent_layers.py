@@ -10,8 +10,8 @@ import pytest
 from recurrent_layers import BACKENDS, CELL_LAYER_IDS, CELL_LAYERS, leaves
 from tolerances import forward_tolerance, within
 
+from fastrnn import layers
 from fastrnn.backend import use_backend
-from fastrnn.layers import recurrent
 from fastrnn.layers.recurrent import GRU, LSTM
 
 T, N, INPUT, H = 6, 3, 4, 5
@@ -33,7 +33,7 @@ def rng() -> np.random.Generator:
 
 def make(name: str, cell: dict[str, Any], **options: Any) -> Any:
     settings = {"dtype": "float64", "seed": 0, "init": "torch", **cell, **options}
-    return getattr(recurrent, name)(INPUT, H, **settings)
+    return getattr(layers, name)(INPUT, H, **settings)
 
 
 def same(actual: Any, desired: Any) -> None:

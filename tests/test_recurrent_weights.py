@@ -14,9 +14,11 @@ import pytest
 from recurrent_layers import BACKENDS, CELL_LAYER_IDS, CELL_LAYERS
 from tolerances import eps, within
 
+from fastrnn import layers
+from fastrnn._types import CELL_COUNTS
 from fastrnn.backend import use_backend
-from fastrnn.layers import recurrent
 from fastrnn.layers.base import Layer
+from fastrnn.layers.minimal import MinLSTM
 from fastrnn.layers.recurrent import GRU, LSTM, RNN
 
 T, N, INPUT, H = 6, 3, 4, 5
@@ -37,7 +39,7 @@ def rng() -> np.random.Generator:
 
 def make(name: str, cell: dict[str, Any], **options: Any) -> Any:
     settings = {"dtype": "float64", "seed": 0, "init": "torch", **cell, **options}
-    return getattr(recurrent, name)(INPUT, H, **settings)
+    return getattr(layers, name)(INPUT, H, **settings)
 
 
 def test_changed_weights_take_effect(rng: np.random.Generator) -> None:
@@ -84,10 +86,11 @@ def test_inference_from_many_threads(rng: np.random.Generator) -> None:
 @each_cell
 def test_parameter_names_and_shapes_are_those_of_pytorch(name: str, cell: dict) -> None:
     layer = make(name, cell, num_layers=2, bidirectional=True)
-    G = {"RNN": 1, "LSTM": 4, "GRU": 3}[name]
+    counts = CELL_COUNTS[layer.cell]
+    G, R = counts.gates, counts.recurrent_gates
     P = cell.get("proj_size", H)
-    shapes = {"weight_ih_l{}": (G * H, INPUT), "weight_hh_l{}": (G * H, P)}
-    shapes |= {"bias_ih_l{}": (G * H,), "bias_hh_l{}": (G * H,)}
+    shapes = {"weight_ih_l{}": (G * H, INPUT), "weight_hh_l{}": (R * H, P)}
+    shapes |= {"bias_ih_l{}": (G * H,), "bias_hh_l{}": (R * H,)}
     if "proj_size" in cell:
         shapes["weight_hr_l{}"] = (P, H)
     expected = [
@@ -111,7 +114,7 @@ def test_default_init() -> None:
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 def test_torch_init(name: str) -> None:
-    layer = getattr(recurrent, name)(20, 25, init="torch", seed=0)
+    layer = getattr(layers, name)(20, 25, init="torch", seed=0)
     for p in layer.parameters():
         assert 0.18 < np.abs(p.data).max() <= 0.2
 
@@ -129,6 +132,7 @@ def test_one_seed_gives_one_layer_in_every_dtype() -> None:
     RNN(2, 3, 2, nonlinearity="relu", bias=False, dropout=0.1, batch_first=True, bidirectional=True),
     LSTM(2, 3, proj_size=2, dtype="float64", seed=3, forget_bias=0.5, zoneout=(0.1, 0.2), weight_dropout=0.1),
     GRU(2, 3, reset_after=False, init="torch", input_dropout=0.1, recurrent_dropout=0.2, zoneout=0.3),
+    MinLSTM(2, 3, 2, bias=False, dropout=0.1, input_dropout=0.2, zoneout=0.3, seed=4),
 ])  # fmt: skip
 def test_config_makes_the_same_layer(layer: Layer) -> None:
     twin = type(layer).from_config(json.loads(json.dumps(layer.config())))

@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from recurrent_cases import Problem, forward, make_problem, run, zeros_like
 from tolerances import backward_tolerance, forward_tolerance, within
 
-from fastrnn._types import CELLS
+from fastrnn._types import CELL_COUNTS, CELLS
 from fastrnn.reference import _core as reference
 
 DTYPE = np.float64
@@ -59,7 +59,7 @@ def row(p: Problem, n: int, T: int) -> Problem:
 def test_ragged_batch_is_each_row_alone(cell, T, N, K, H, seed, reverse):
     p = make_problem(
         cell, T, N, K, H, seed=seed, lengths=True, resets=True, input_mask=True, hidden_mask=True,
-        zoneout="sample", reverse=reverse, project=cell == "lstm" and seed % 2 == 0,
+        zoneout="sample", reverse=reverse, project=CELL_COUNTS[cell].has_c and seed % 2 == 0,
     )  # fmt: skip
     # What lies past a length is never read.
     past = np.arange(T)[:, None] >= p.options["lengths"]

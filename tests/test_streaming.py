@@ -11,8 +11,8 @@ import pytest
 from recurrent_layers import BACKENDS, CELL_LAYER_IDS, CELL_LAYERS, leaves
 from tolerances import forward_tolerance, within
 
+from fastrnn import layers
 from fastrnn.backend import use_backend
-from fastrnn.layers import recurrent
 from fastrnn.layers.recurrent import GRU, LSTM
 
 T, N, INPUT, H = 7, 3, 4, 5
@@ -35,7 +35,7 @@ def rng() -> np.random.Generator:
 def test_steps_equal_the_sequence(
     name: str, cell: dict[str, Any], zoneout: float, dtype: str, rng: np.random.Generator
 ) -> None:
-    layer = getattr(recurrent, name)(INPUT, H, 3, dtype=dtype, seed=0, zoneout=zoneout, **cell)
+    layer = getattr(layers, name)(INPUT, H, 3, dtype=dtype, seed=0, zoneout=zoneout, **cell)
     x = rng.standard_normal((T, N, INPUT)).astype(dtype)
     y, end = layer(x)
     stream = layer.stream(N)
@@ -60,7 +60,7 @@ def test_different_zoneout_of_h_and_c(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 def test_state_can_be_taken_set_and_reset(name: str, rng: np.random.Generator) -> None:
-    layer = getattr(recurrent, name)(INPUT, H, 2, seed=0)
+    layer = getattr(layers, name)(INPUT, H, 2, seed=0)
     x = rng.standard_normal((T, N, INPUT), dtype=np.float32)
     stream = layer.stream(N)
     stream.step(x[0])

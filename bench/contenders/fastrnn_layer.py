@@ -17,6 +17,8 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "lstm": fastrnn.LSTM,
     "gru": fastrnn.GRU,
     "gru_reset_before": lambda *sizes, **options: fastrnn.GRU(*sizes, reset_after=False, **options),
+    "mingru": fastrnn.MinGRU,
+    "minlstm": fastrnn.MinLSTM,
 }
 
 

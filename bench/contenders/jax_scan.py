@@ -52,12 +52,26 @@ def gru_reset_before(x: jax.Array, state: State, w: jax.Array, b: jax.Array) -> 
     return ((1 - z) * n + z * h,)
 
 
+def mingru(x: jax.Array, state: State, w: jax.Array, b: jax.Array) -> State:
+    z, n = jnp.split(x, 2, axis=-1)
+    z = jax.nn.sigmoid(z)
+    return ((1 - z) * state[0] + z * n,)
+
+
+def minlstm(x: jax.Array, state: State, w: jax.Array, b: jax.Array) -> State:
+    f, i, n = jnp.split(x, 3, axis=-1)
+    f, i = jax.nn.sigmoid(f), jax.nn.sigmoid(i)
+    return ((f * state[0] + i * n) / (f + i),)
+
+
 STEPS: dict[str, Step] = {
     "rnn_tanh": elman(jnp.tanh),
     "rnn_relu": elman(jax.nn.relu),
     "lstm": lstm,
     "gru": gru,
     "gru_reset_before": gru_reset_before,
+    "mingru": mingru,
+    "minlstm": minlstm,
 }
 
 

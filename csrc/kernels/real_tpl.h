@@ -31,6 +31,7 @@
 #include "kernels/cell_elman_tpl.h"
 #include "kernels/cell_lstm_tpl.h"
 #include "kernels/cell_gru_tpl.h"
+#include "kernels/cell_min_tpl.h"
 #include "kernels/embedding_tpl.h"
 #include "kernels/softmax_tpl.h"
 #include "kernels/optimizer_tpl.h"

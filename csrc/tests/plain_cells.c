@@ -69,6 +69,20 @@ static void gru(const problem *q, const step_input *in, double *h)
     }
 }
 
+static void min_cell(const problem *q, const step_input *in, double *h)
+{
+    for (int64_t j = 0; j < q->H; j++) {
+        const double first = sigmoid(from_x(q, in, 0, j)), candidate = from_x(q, in, q->G - 1, j);
+        double keep = 1 - first, take = first;
+        if (q->cell == FRNN_MINLSTM) {
+            const double input = sigmoid(from_x(q, in, 1, j));
+            keep = first / (first + input);
+            take = input / (first + input);
+        }
+        h[j] = keep * in->h[j] + take * candidate;
+    }
+}
+
 static void multiply(int64_t n, const double *a, const double *b, double *out)
 {
     for (int64_t i = 0; i < n; i++)
@@ -99,6 +113,8 @@ static void run_row(const problem *q, int64_t n, double *h, double *c, outputs *
             lstm(q, &in, u, new_c);
         else if (q->cell == FRNN_GRU || q->cell == FRNN_GRU_RESET_BEFORE)
             gru(q, &in, u);
+        else if (q->cell == FRNN_MINGRU || q->cell == FRNN_MINLSTM)
+            min_cell(q, &in, u);
         else
             elman(q, &in, u);
         for (int64_t j = 0; j < H; j++)

@@ -31,12 +31,13 @@ problem make_problem(int cell, int features, int64_t T, int64_t N, int64_t I, in
 {
     if (cell != FRNN_LSTM)
         features &= ~PROJECTION;
-    const int64_t P = features & PROJECTION ? (H + 1) / 2 : H, G = frnn_cell_table[cell].gates;
+    const int64_t P = features & PROJECTION ? (H + 1) / 2 : H, G = frnn_cell_table[cell].gates,
+                  R = frnn_cell_table[cell].recurrent_gates;
     problem q = {.cell = cell, .features = features, .T = T, .N = N, .I = I, .H = H, .P = P, .G = G};
     const int bias = features & WITH_BIAS, state = features & WITH_STATE;
     const int64_t size[TENSORS] = {
-        T * N * I,        state ? N * P : 0, state && has_c(&q) ? N * H : 0,   G * H * I, G * H * P,
-        bias ? G * H : 0, bias ? G * H : 0,  features & PROJECTION ? P * H : 0};
+        T * N * I,        state ? N * P : 0, state && has_c(&q) ? N * H : 0,   G * H * I, R * H * P,
+        bias ? G * H : 0, bias ? R * H : 0,  features & PROJECTION ? P * H : 0};
     const double weight = 1.5 / sqrt((double)H);
     for (int i = 0; i < TENSORS; i++) {
         q.size[i] = size[i];

@@ -3,8 +3,8 @@
 The names below are loaded when they are first used, so that ``import fastrnn`` costs next to nothing.
 
 Layers (PyTorch's arguments, parameter names and state layout)
-    RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell, Linear, Embedding, Dropout, LayerNorm, Sequential, LastPool,
-    MeanPool, MaxPool, AttentionPool, SimpleRNN
+    RNN, LSTM, GRU, MinGRU, MinLSTM, RNNCell, LSTMCell, GRUCell, Linear, Embedding, Dropout, LayerNorm,
+    Sequential, LastPool, MeanPool, MaxPool, AttentionPool, SimpleRNN
 Training
     fit, evaluate, History; the losses of ``fastrnn.losses``, the optimizers of ``fastrnn.optim`` and the
     schedules of ``fastrnn.schedules``; clip_grad_norm, clip_grad_value
@@ -62,6 +62,8 @@ _SOURCES = {
         "Linear",
         "MaxPool",
         "MeanPool",
+        "MinGRU",
+        "MinLSTM",
         "Parameter",
         "RNNCell",
         "Sequential",
@@ -118,6 +120,8 @@ if TYPE_CHECKING:  # "as" marks what type checkers may import from here
         LSTMCell as LSTMCell,
         MaxPool as MaxPool,
         MeanPool as MeanPool,
+        MinGRU as MinGRU,
+        MinLSTM as MinLSTM,
         Parameter as Parameter,
         RNNCell as RNNCell,
         Sequential as Sequential,

@@ -9,6 +9,8 @@ import os
 
 import numpy as np
 
+from fastrnn._types import CELL_COUNTS, CELLS
+
 cimport numpy as cnp
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.math cimport sqrt
@@ -288,9 +290,6 @@ cdef Buffer _allocate(size_t size):
 
 # ---- arguments ----
 
-cdef tuple CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before")
-cdef tuple GATES = (1, 1, 4, 3, 3)
-cdef int LSTM = 2
 cdef object FLOAT32 = np.dtype(np.float32)
 cdef object FLOAT64 = np.dtype(np.float64)
 cdef object INT64 = np.dtype(np.int64)
@@ -386,10 +385,13 @@ cdef cnp.ndarray _ids(str name, object value, tuple shape, int64_t low, int64_t 
 
 # ---- weights ----
 
-cdef _fill_weights(frnn_weights *w, object weights, object dtype, int64_t rows, int64_t I, int64_t H, int64_t P,
-                   bint projects, bint writable, str prefix, list keep):
+cdef _fill_weights(frnn_weights *w, object weights, const frnn_layer *layer, bint writable, str prefix, list keep):
     cdef cnp.ndarray array
-    shapes = ((rows, I), (rows, P), (rows,), (rows,), (P, H))
+    cdef bint projects = layer.proj_size != 0
+    cdef int64_t I = layer.input_size, H = layer.hidden_size, P = layer.proj_size if projects else H
+    gates, recurrent_gates, *_ = CELL_COUNTS[CELLS[layer.cell]]
+    dtype = _dtype(layer.dtype)
+    shapes = ((gates * H, I), (recurrent_gates * H, P), (gates * H,), (recurrent_gates * H,), (P, H))
     cdef void *pointers[5]
     for i in range(5):
         value, name = weights[i], prefix + ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")[i]
@@ -412,6 +414,7 @@ cdef class Packed:
 
     cdef frnn_layer layer
     cdef readonly bint training
+    cdef bint has_c
     cdef Buffer memory
 
     @property
@@ -442,9 +445,6 @@ cdef class Packed:
     cdef int64_t output_size(self):
         return self.layer.proj_size if self.layer.proj_size else self.layer.hidden_size
 
-    cdef bint has_c(self):
-        return self.layer.cell == LSTM
-
 
 def pack_weights(str cell, weights, bint training=False) -> Packed:
     """Snapshot the weights (a CellWeights) of one direction of one layer."""
@@ -455,13 +455,13 @@ def pack_weights(str cell, weights, bint training=False) -> Packed:
     cdef list keep = []
     cdef int32_t cell_id = CELLS.index(cell)
     cdef cnp.ndarray weight_ih = _dims("weight_ih", weights[0], 2)
-    cdef int64_t gates = GATES[cell_id], rows = weight_ih.shape[0], I = weight_ih.shape[1]
+    cdef int64_t gates = CELL_COUNTS[cell].gates, rows = weight_ih.shape[0], I = weight_ih.shape[1]
     cdef int64_t H = rows // gates, P = H
     cdef bint projects = weights[4] is not None
     if rows == 0 or rows % gates or I == 0:
         raise ValueError(f"weight_ih must have shape ({gates} * H, I) with H, I >= 1, got ({rows}, {I})")
     if projects:
-        if cell_id != LSTM:
+        if not CELL_COUNTS[cell].has_c:
             raise ValueError(f"weight_hr must be None for cell {cell!r}: only an LSTM has a projection")
         P = _dims("weight_hr", weights[4], 2).shape[0]
         if not 0 < P <= H:
@@ -469,8 +469,8 @@ def pack_weights(str cell, weights, bint training=False) -> Packed:
     packed.layer = frnn_layer(
         cell_id, _dtype_id("weight_ih", weight_ih), frnn_isa_current(), I, H, P if projects else 0
     )
-    packed.training = training
-    _fill_weights(&w, weights, _dtype(packed.layer.dtype), rows, I, H, P, projects, False, "", keep)
+    packed.training, packed.has_c = training, CELL_COUNTS[cell].has_c
+    _fill_weights(&w, weights, &packed.layer, False, "", keep)
     packed.memory = _allocate(frnn_packed_size(&packed.layer, training))
     with nogil:
         frnn_pack(&packed.layer, &w, training, packed.memory.data)
@@ -515,7 +515,7 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
     cdef object dtype = _dtype(packed.layer.dtype)
     cdef int type_number = cnp.NPY_FLOAT64 if packed.layer.dtype else cnp.NPY_FLOAT32
     cdef int64_t I = packed.layer.input_size, H = packed.layer.hidden_size, P = packed.output_size()
-    cdef bint has_c = packed.has_c()
+    cdef bint has_c = packed.has_c
     cdef cnp.ndarray x_array = _strided("x", x, dtype, (None, None, I))
     cdef int64_t T = x_array.shape[0], N = x_array.shape[1]
     cdef cnp.ndarray y, hn, cn = None, coefficients
@@ -605,11 +605,10 @@ def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bi
         keep.append(dy_array)
         g.dy, g.dy_t_stride, g.dy_n_stride = cnp.PyArray_DATA(dy_array), _stride(dy_array, 0), _stride(dy_array, 1)
     g.dhn = _pointer(keep, "dhn", dhn, dtype, (N, P))
-    if not packed.has_c() and dcn is not None:
+    if not packed.has_c and dcn is not None:
         raise ValueError(f"dcn must be None for cell {packed.cell!r}")
     g.dcn = _pointer(keep, "dcn", dcn, dtype, (N, H))
-    _fill_weights(&g.dweights, grads, dtype, GATES[q.layer.cell] * H, I, H, P, q.layer.proj_size != 0, True, "grads.",
-                  keep)
+    _fill_weights(&g.dweights, grads, &q.layer, True, "grads.", keep)
     shape[0], shape[1], shape[2] = T, N, I
     if need_dx:
         dx = cnp.PyArray_EMPTY(3, shape, type_number, 0)
@@ -617,7 +616,7 @@ def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bi
     shape[2] = P
     dh0 = cnp.PyArray_EMPTY(2, shape + 1, type_number, 0)
     g.dh0 = cnp.PyArray_DATA(dh0)
-    if packed.has_c():
+    if packed.has_c:
         shape[2] = H
         dc0 = cnp.PyArray_EMPTY(2, shape + 1, type_number, 0)
         g.dc0 = cnp.PyArray_DATA(dc0)
@@ -894,11 +893,11 @@ cdef class _Stack:
             dtype = p.dtype
             self.h.append(np.zeros((N, p.output_size()), dtype))
             self.y.append(np.zeros((N, p.output_size()), dtype))
-            self.c.append(np.zeros((N, p.layer.hidden_size), dtype) if p.has_c() else None)
+            self.c.append(np.zeros((N, p.layer.hidden_size), dtype) if p.has_c else None)
             q = &self.q[i]
             q.layer, q.packed, q.T, q.N = p.layer, p.memory.data, 1, N
             q.h0 = q.hn = cnp.PyArray_DATA(<cnp.ndarray>self.h[i])
-            if p.has_c():
+            if p.has_c:
                 q.c0 = q.cn = cnp.PyArray_DATA(<cnp.ndarray>self.c[i])
             q.y, q.y_n_stride = cnp.PyArray_DATA(<cnp.ndarray>self.y[i]), p.output_size()
             q.x_n_stride = p.layer.input_size
@@ -908,7 +907,7 @@ cdef class _Stack:
             if share_h:
                 self.keep.append(np.full(p.output_size(), share_h, dtype))
                 q.zoneout_h = cnp.PyArray_DATA(<cnp.ndarray>self.keep[-1])
-            if share_c and p.has_c():
+            if share_c and p.has_c:
                 self.keep.append(np.full(p.layer.hidden_size, share_c, dtype))
                 q.zoneout_c = cnp.PyArray_DATA(<cnp.ndarray>self.keep[-1])
             q.threads = frnn_sequence_threads(q)

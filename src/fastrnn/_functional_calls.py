@@ -16,7 +16,7 @@ from fastrnn._checks import (
     check_resets,
     check_same_dtype,
 )
-from fastrnn._types import GATES, Array, CellWeights
+from fastrnn._types import CELL_COUNTS, Array, CellWeights
 
 __all__ = ["CheckedSequences", "Saved"]
 
@@ -85,9 +85,10 @@ class CheckedSequences:
     ) -> tuple[Array, Array, Array | None, Saved | None]:
         x = check_float_array("x", x, ("T", "N", "I"))
         (T, N, input_size), dtype = x.shape, x.dtype
-        weight_ih = check_float_array("weight_ih", weights.weight_ih, (f"{GATES[cell]}*H", input_size))
+        gates = CELL_COUNTS[cell].gates
+        weight_ih = check_float_array("weight_ih", weights.weight_ih, (f"{gates}*H", input_size))
         check_same_dtype({"x": x, "weight_ih": weight_ih})
-        rows, H = weight_ih.shape[0], _size(function, weight_ih, GATES[cell])
+        rows, H = weight_ih.shape[0], _size(function, weight_ih, gates)
         weight_hr = weights.weight_hr
         if weight_hr is not None:
             weight_hr = check_float_array("weight_hr", weight_hr, ("P", H), dtype=dtype)

@@ -7,15 +7,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CELLS", "GATES", "Array", "CellWeights"]
+__all__ = ["CELLS", "CELL_COUNTS", "Array", "CellCounts", "CellWeights"]
 
 Array = NDArray[Any]
 
-CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before")
-"""Names of the recurrent cells every backend implements."""
 
-GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3, "gru_reset_before": 3}
-"""Number G of gates of each cell: the rows of ``weight_ih`` are ``G * H``."""
+class CellCounts(NamedTuple):
+    """What the shapes of a cell's weights and states follow from."""
+
+    gates: int
+    """G: the rows of ``weight_ih`` are ``G * H``."""
+    recurrent_gates: int
+    """R: the rows of ``weight_hh`` are ``R * H``; 0 where gates see the input alone."""
+    has_c: bool = False
+    """Whether there is a second state c, and h may be projected."""
+
+
+CELL_COUNTS = {
+    "rnn_tanh": CellCounts(1, 1),
+    "rnn_relu": CellCounts(1, 1),
+    "lstm": CellCounts(4, 4, has_c=True),
+    "gru": CellCounts(3, 3),
+    "gru_reset_before": CellCounts(3, 3),
+    "mingru": CellCounts(2, 0),
+    "minlstm": CellCounts(3, 0),
+}
+"""The recurrent cells that every backend implements, in the order of ``csrc/cell_list.h``."""
+
+CELLS = tuple(CELL_COUNTS)
 
 
 class CellWeights(NamedTuple):
@@ -27,10 +46,10 @@ class CellWeights(NamedTuple):
     weight_ih: np.ndarray
     """``[G*H, I]``"""
     weight_hh: np.ndarray
-    """``[G*H, P]``"""
+    """``[R*H, P]``"""
     bias_ih: np.ndarray | None = None
     """``[G*H]``, or None"""
     bias_hh: np.ndarray | None = None
-    """``[G*H]``, or None"""
+    """``[R*H]``, or None"""
     weight_hr: np.ndarray | None = None
     """``[P, H]``, the output projection of an LSTM, or None"""

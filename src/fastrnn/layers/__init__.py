@@ -6,6 +6,7 @@ from fastrnn.layers.dropout import Dropout
 from fastrnn.layers.embedding import Embedding
 from fastrnn.layers.layer_norm import LayerNorm
 from fastrnn.layers.linear import Linear
+from fastrnn.layers.minimal import MinGRU, MinLSTM
 from fastrnn.layers.pooling import AttentionPool, LastPool, MaxPool, MeanPool
 from fastrnn.layers.recurrent import GRU, LSTM, RNN
 from fastrnn.layers.sequential import Sequential
@@ -25,6 +26,8 @@ __all__ = [
     "Linear",
     "MaxPool",
     "MeanPool",
+    "MinGRU",
+    "MinLSTM",
     "Parameter",
     "RNNCell",
     "Sequential",

@@ -25,7 +25,7 @@ from fastrnn._checks import (
     check_positive_int,
     check_probability,
 )
-from fastrnn._types import Array, CellWeights
+from fastrnn._types import CELL_COUNTS, Array, CellWeights
 from fastrnn.layers._regularisation import Regularisation, dropout_mask
 from fastrnn.layers._sequence import SequenceInput, read_sequence
 from fastrnn.layers._state import State, StateLayout
@@ -137,7 +137,7 @@ class RecurrentStack(Layer):
 
     @property
     def _layout(self) -> StateLayout:
-        c_size = self.hidden_size if self.cell == "lstm" else 0
+        c_size = self.hidden_size if CELL_COUNTS[self.cell].has_c else 0
         return StateLayout(self.num_layers * self.num_directions, self.state_size, c_size, self.dtype)
 
     # Computing

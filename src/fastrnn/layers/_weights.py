@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastrnn._types import GATES, Array, CellWeights
+from fastrnn._types import CELL_COUNTS, Array, CellWeights
 from fastrnn.init import glorot_uniform, orthogonal, uniform
 
 __all__ = ["INITS", "CellNames", "cell_names", "initial_weights"]
@@ -53,25 +53,29 @@ def initial_weights(
     ``"torch"`` is uniform on +-1/sqrt(H) throughout. ``"default"`` draws each gate by itself: Glorot uniform
     from the input, orthogonal in the recurrence, biases zero but for the forget gate of an LSTM.
     """
-    H, P, rows = hidden_size, proj_size or hidden_size, GATES[cell] * hidden_size
+    counts = CELL_COUNTS[cell]
+    H, P = hidden_size, proj_size or hidden_size
+    rows, recurrent_rows = counts.gates * H, counts.recurrent_gates * H
     if init == "torch":
         bound = 1.0 / math.sqrt(H)
         return CellWeights(
             uniform(rng, (rows, input_size), bound),
-            uniform(rng, (rows, P), bound),
+            uniform(rng, (recurrent_rows, P), bound),
             uniform(rng, (rows,), bound) if bias else None,
-            uniform(rng, (rows,), bound) if bias else None,
+            uniform(rng, (recurrent_rows,), bound) if bias else None,
             uniform(rng, (P, H), bound) if proj_size else None,
         )
 
-    def by_gate(draw: Callable[[np.random.Generator, tuple[int, int]], Array], columns: int) -> Array:
-        return np.concatenate([draw(rng, (H, columns)) for _ in range(GATES[cell])])
+    def by_gate(
+        draw: Callable[[np.random.Generator, tuple[int, int]], Array], gates: int, columns: int
+    ) -> Array:
+        return np.concatenate([np.empty((0, columns)), *(draw(rng, (H, columns)) for _ in range(gates))])
 
     weights = CellWeights(
-        by_gate(glorot_uniform, input_size),
-        by_gate(orthogonal, P),
+        by_gate(glorot_uniform, counts.gates, input_size),
+        by_gate(orthogonal, counts.recurrent_gates, P),
         np.zeros(rows) if bias else None,
-        np.zeros(rows) if bias else None,
+        np.zeros(recurrent_rows) if bias else None,
         glorot_uniform(rng, (P, H)) if proj_size else None,
     )
     if cell == "lstm" and weights.bias_ih is not None:

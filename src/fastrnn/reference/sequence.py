@@ -92,7 +92,7 @@ def rnn_forward(
     T, N = x.shape[:2]
     H, P = packed.hidden_size, packed.proj_size or packed.hidden_size
     h = _state(h0, N, P, dtype)
-    c = _state(c0, N, H, dtype) if cell.has_c else None
+    c = _state(c0, N, H, dtype) if packed.has_c else None
     k_h, k_c = _zoneout(zoneout_h, (T, N, P), dtype), _zoneout(zoneout_c, (T, N, H), dtype)
     reach = np.full(N, T) if lengths is None else lengths
     y = np.empty((T, N, P), dtype) if out is None else out
@@ -147,7 +147,7 @@ def rnn_backward(
     packed, T, N = saved.packed, saved.T, saved.N
     w, cell, dtype = packed.weights, CELL_STEPS[packed.cell], packed.dtype
     dh = _state(dhn, N, packed.proj_size or packed.hidden_size, dtype)
-    dc = _state(dcn, N, packed.hidden_size, dtype) if cell.has_c else None
+    dc = _state(dcn, N, packed.hidden_size, dtype) if packed.has_c else None
     dx = np.zeros((T, N, packed.input_size), dtype) if need_dx else None
     with np.errstate(all="ignore"):
         for t, rows, reset, x_t, cell_saved, keep_h, keep_c in reversed(steps):

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn._checks import check_choice
-from fastrnn._types import GATES, Array, CellWeights
-from fastrnn.reference.cells import CELL_STEPS
+from fastrnn._types import CELL_COUNTS, Array, CellWeights
 
 __all__ = ["Packed", "PackedLinear", "pack_linear", "pack_weights"]
 
@@ -36,12 +35,17 @@ class Packed:
     @property
     def hidden_size(self) -> int:
         """Number H of hidden units."""
-        return int(self.weights.weight_ih.shape[0]) // GATES[self.cell]
+        return int(self.weights.weight_ih.shape[0]) // CELL_COUNTS[self.cell].gates
 
     @property
     def proj_size(self) -> int:
         """Size P of the projected output of an LSTM, 0 without projection."""
         return 0 if self.weights.weight_hr is None else int(self.weights.weight_hr.shape[0])
+
+    @property
+    def has_c(self) -> bool:
+        """Whether the cell has a second state c."""
+        return CELL_COUNTS[self.cell].has_c
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -51,8 +55,8 @@ class Packed:
 
 def pack_weights(cell: str, weights: CellWeights, training: bool = False) -> Packed:
     """Snapshot the weights of one direction of one recurrent layer."""
-    check_choice("cell", cell, CELL_STEPS)
-    if weights.weight_hr is not None and cell != "lstm":
+    check_choice("cell", cell, CELL_COUNTS)
+    if weights.weight_hr is not None and not CELL_COUNTS[cell].has_c:
         raise ValueError(f"weight_hr must be None for cell {cell!r}: only an LSTM has a projection")
     if weights.weight_hr is not None and not 1 <= weights.weight_hr.shape[0] <= weights.weight_hr.shape[1]:
         P, H = weights.weight_hr.shape
