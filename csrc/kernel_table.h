@@ -93,7 +93,7 @@ typedef struct frnn_step_forward {
     frnn_panels recurrent; /* gate-interleaved W_hh */
     frnn_panels candidate; /* gru_reset_before: the n gate's part of W_hh */
     int64_t H, Hp;
-    int64_t unit0, unit1; /* cells without recurrent gates: units of this call */
+    int64_t unit0, unit1; /* units of this call */
     int training;         /* fill `saved` for backward */
     int backwards;        /* panels from the last to the first: alternates from step to step */
     int zoneout_h, zoneout_c;
@@ -124,7 +124,7 @@ typedef struct frnn_step_backward {
     frnn_segments a_segments; /* which slots of gates_next enter it */
     frnn_panels candidate;    /* gru_reset_before: transposed n gate's part */
     int64_t H, Hp;
-    int64_t unit0, unit1; /* cells without recurrent gates: units of this call */
+    int64_t unit0, unit1; /* units of this call */
     int has_direct;       /* dh_direct_out is written and dh_direct read */
     int backwards;
     int zoneout_h, zoneout_c;

@@ -38,7 +38,8 @@ typedef struct backward_job {
     int64_t *order, *counts;
     void *zeros; /* [saved_stride] */
     int has_direct;
-    frnn_shares shares; /* of phase one */
+    frnn_shares shares;     /* of phase one */
+    frnn_barrier *barriers; /* [shares.rows] */
     char *thread_base;
     size_t thread_bytes;
 } backward_job;
@@ -92,6 +93,7 @@ static size_t carve(backward_job *job, frnn_arena *arena)
     frnn_make_plan(&q->layer, 1, q->packed, &job->plan);
     const frnn_plan *plan = &job->plan;
     job->shares = frnn_share_out(plan, q);
+    job->barriers = frnn_take_barriers(&job->shares, arena);
     job->has_direct = plan->cell->direct || q->zoneout_h || job->g->dhn;
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
@@ -241,20 +243,22 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
     const int64_t unit0 = w->share.unit0, units = w->share.unit1 - unit0;
+    const int64_t c_units = job->shares.units > 1 ? units : plan->H; /* H, not P, of a layer that projects */
     for (int64_t i = 0; i < count; i++) {
         const int64_t n = w->rows[i], length = frnn_length(q, n), first = q->reverse ? length - 1 : 0;
         const int reset = length > 0 && frnn_is_reset(q, n, first);
         w->a[i] = length == 0 || reset ? job->zeros : frnn_saved_row(plan, q, n, first);
         w->out[i] = frnn_at(plan, g->dh0, n * plan->P + unit0);
         if (plan->cell->c_slot >= 0)
-            memcpy(frnn_at(plan, g->dc0, n * plan->H), reset ? job->zeros : frnn_at(plan, w->dc, i * plan->Hp),
-                   plan->size * (size_t)plan->H);
+            memcpy(frnn_at(plan, g->dc0, n * plan->H + unit0),
+                   reset ? job->zeros : frnn_at(plan, w->dc, i * plan->Hp + unit0), plan->size * (size_t)c_units);
         if (g->dx && unit0 == 0)
             for (int64_t t = length; t < q->T; t++)
                 memset(frnn_at(plan, g->dx, t * g->dx_t_stride + n * g->dx_n_stride), 0, plan->size * (size_t)plan->I);
     }
     frnn_panels recurrent_t = plan->recurrent_t;
     recurrent_t.n = units;
+    recurrent_t.data = frnn_at(plan, recurrent_t.data, unit0 * recurrent_t.depth);
     const frnn_product product = {
         .b = recurrent_t, .a_segments = plan->recurrent_segments, .m = count, .a = w->a, .out = w->out};
     plan->kernels->product(&product);
@@ -301,7 +305,7 @@ static void backward_thread(void *context, int index, int threads)
                                .H = plan->H,
                                .Hp = plan->Hp,
                                .unit0 = w.share.unit0,
-                               .unit1 = w.share.unit1,
+                               .unit1 = job->shares.units > 1 ? w.share.unit1 : plan->H,
                                .has_direct = job->has_direct && !plan->projects,
                                .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                                .zoneout_c = q->zoneout_c != NULL};
@@ -316,6 +320,8 @@ static void backward_thread(void *context, int index, int threads)
         step.a_segments = plan->projects ? projected : *recurrent;
         step.backwards = s & 1;
         plan->kernels->step_backward[q->layer.cell](&step);
+        if (job->shares.meet)
+            frnn_barrier_wait(&job->barriers[w.share.index], job->shares.units);
         if (g->dx && job->shares.units == 1) {
             for (int64_t i = 0; i < step.m; i++)
                 queue_dx(job, &w, w.rows[i], t, queued++);
@@ -436,7 +442,10 @@ void frnn_backward(const frnn_sequence_gradient *g)
     if (job.q->lengths)
         frnn_sort_rows(job.q, job.order, job.counts);
     memset(job.zeros, 0, job.plan.size * (size_t)job.plan.saved_stride);
-    frnn_parallel(backward_thread, &job, job.shares.rows * job.shares.units);
+    if (!frnn_parallel_together(backward_thread, &job, job.shares.rows * job.shares.units)) {
+        frnn_meet_nobody(&job.shares);
+        frnn_parallel(backward_thread, &job, job.shares.rows * job.shares.units);
+    }
     if (g->dx && job.shares.units > 1)
         frnn_parallel(late_input_gradients, &job, job.q->threads);
     frnn_parallel(weight_thread, &job, job.q->threads);

@@ -34,6 +34,7 @@ typedef struct forward_job {
     const frnn_sequence *q;
     frnn_plan plan;
     frnn_shares shares;
+    frnn_barrier *barriers; /* [shares.rows] */
     int64_t *order, *counts;
     void *zeros; /* [max(P, Hp)] */
     char *thread_base;
@@ -63,6 +64,7 @@ static size_t carve(forward_job *job, frnn_arena *arena)
     const frnn_sequence *q = job->q;
     frnn_make_plan(&q->layer, q->training, q->packed, &job->plan);
     job->shares = frnn_share_out(&job->plan, q);
+    job->barriers = frnn_take_barriers(&job->shares, arena);
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
     job->zeros = frnn_take(arena, job->plan.size * (size_t)FRNN_MAX(job->plan.P, job->plan.Hp));
@@ -207,7 +209,9 @@ static void finish_row(const forward_job *job, const forward_work *w, int64_t i)
         const void *c = frnn_at(plan, w->c, i * plan->Hp);
         if (q->training && length)
             c = frnn_at(plan, frnn_saved_row(plan, q, n, last), plan->cell->c_slot * plan->Hp);
-        memcpy(frnn_at(plan, q->cn, n * plan->H), c, plan->size * (size_t)plan->H);
+        const int64_t unit1 = job->shares.units > 1 ? w->share.unit1 : plan->H; /* H, not P, of a layer that projects */
+        memcpy(frnn_at(plan, q->cn, n * plan->H + unit0), frnn_at(plan, c, unit0),
+               plan->size * (size_t)(unit1 - unit0));
     }
     for (int64_t t = length; t < q->T; t++)
         memset(frnn_at(plan, q->y, t * q->y_t_stride + n * q->y_n_stride + unit0), 0, bytes);
@@ -239,7 +243,7 @@ static void forward_thread(void *context, int index, int threads)
                               .H = plan->H,
                               .Hp = plan->Hp,
                               .unit0 = w.share.unit0,
-                              .unit1 = w.share.unit1,
+                              .unit1 = job->shares.units > 1 ? w.share.unit1 : plan->H,
                               .training = q->training,
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL};
@@ -255,6 +259,8 @@ static void forward_thread(void *context, int index, int threads)
             plan->kernels->step_forward[q->layer.cell](&step);
             if (plan->projects)
                 project(job, &w, step.m, t);
+            if (job->shares.meet)
+                frnn_barrier_wait(&job->barriers[w.share.index], job->shares.units);
         }
     }
     for (int64_t i = 0; i < count; i++)
@@ -270,5 +276,8 @@ void frnn_forward(const frnn_sequence *q)
     if (q->lengths)
         frnn_sort_rows(q, job.order, job.counts);
     memset(job.zeros, 0, job.plan.size * (size_t)FRNN_MAX(job.plan.P, job.plan.Hp));
-    frnn_parallel(forward_thread, &job, job.shares.rows * job.shares.units);
+    if (!frnn_parallel_together(forward_thread, &job, job.shares.rows * job.shares.units)) {
+        frnn_meet_nobody(&job.shares);
+        frnn_parallel(forward_thread, &job, job.shares.rows * job.shares.units);
+    }
 }

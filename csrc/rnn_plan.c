@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "cell_list.h"
-#include "platform/thread_pool.h"
 
 const frnn_cell_counts frnn_cell_table[FRNN_CELL_COUNT] = {
 #define FRNN_COUNTS(id, name, ...) [id] = {__VA_ARGS__},
@@ -160,18 +159,33 @@ void frnn_sort_rows(const frnn_sequence *q, int64_t *order, int64_t *counts)
         order[counts[q->T - q->lengths[n]]++] = n;
 }
 
-/* Units are shared in whole panels of the input product. */
+/* Units are shared in whole panels of every product that they are columns of. */
 static int64_t unit_block(const frnn_plan *plan)
 {
-    return plan->input.units * plan->kernels->lanes;
+    return (plan->cell->recurrent_gates ? plan->recurrent_t.units : plan->input.units) * plan->kernels->lanes;
 }
+
+/* Bytes of recurrent weights below which a step is over before threads have met: half a microsecond of reading. */
+#define FRNN_SHARED_STEP_BYTES 2.5e5
 
 frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *q)
 {
-    const int rows = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads));
+    const int rows = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads)), meet = plan->cell->recurrent_gates > 0;
     const int64_t blocks = (plan->H + unit_block(plan) - 1) / unit_block(plan);
-    return (frnn_shares){
-        .rows = rows, .units = plan->cell->recurrent_gates ? 1 : (int)FRNN_MAX(1, FRNN_MIN(blocks, q->threads / rows))};
+    const double bytes = (double)plan->size * (double)(plan->cell->recurrent_gates * plan->H) * (double)plan->P;
+    const int one_product = !plan->projects && plan->cell->recurrent_count == plan->cell->recurrent_gates;
+    const int shared = !meet || (one_product && bytes * (double)((q->N + rows - 1) / rows) >= FRNN_SHARED_STEP_BYTES);
+    const int units = shared ? (int)FRNN_MAX(1, FRNN_MIN(blocks, q->threads / rows)) : 1;
+    return (frnn_shares){.rows = rows, .units = units, .meet = meet && units > 1};
+}
+
+frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena)
+{
+    const size_t bytes = shares->meet ? sizeof(frnn_barrier) * (size_t)shares->rows : 0;
+    frnn_barrier *barriers = frnn_take(arena, bytes);
+    if (barriers)
+        memset(barriers, 0, bytes);
+    return barriers;
 }
 
 frnn_share frnn_share_of(const frnn_plan *plan, const frnn_shares *shares, int thread)

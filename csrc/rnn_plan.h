@@ -7,6 +7,7 @@
 #include "fastrnn.h"
 #include "platform/arena.h"
 #include "platform/compiler.h"
+#include "platform/thread_pool.h"
 
 typedef struct frnn_cell_counts {
     int gates, recurrent_gates, input_slots, saved_slots, c_slot, panel_units, direct, recurrent_count;
@@ -55,8 +56,9 @@ FRNN_INLINE int64_t frnn_length(const frnn_sequence *sequence, int64_t n)
  * many; rows [N / count + 1]. */
 int64_t frnn_take_rows(const frnn_sequence *sequence, const int64_t *order, int index, int count, int64_t *rows);
 
-/* A thread's share of a layer: every count-th part of the rows, and the components unit0 to unit1 of their states. Where a
- * unit meets other units in the recurrence, that is all of them; where none does, threads may share units as well. */
+/* A thread's share of a layer: every count-th part of the rows, and the components unit0 to unit1 of their states. With
+ * fewer rows than threads, threads share units as well; where a unit meets others in the recurrence, they wait for each
+ * other after every step. */
 typedef struct frnn_share {
     int index, count;
     int64_t unit0, unit1;
@@ -64,9 +66,20 @@ typedef struct frnn_share {
 
 typedef struct frnn_shares {
     int rows, units; /* rows * units threads */
+    int meet;        /* units meet after every step: threads of the same rows need a barrier */
 } frnn_shares;
 
 frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *sequence);
+/* The same work for threads that come one after another: units that meet stay with one thread. */
+FRNN_INLINE void frnn_meet_nobody(frnn_shares *shares)
+{
+    if (shares->meet)
+        shares->units = 1;
+    shares->meet = 0;
+}
+
+/* A barrier for the threads of each part of the rows. */
+frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena);
 frnn_share frnn_share_of(const frnn_plan *plan, const frnn_shares *shares, int thread);
 
 /* How many of a thread's rows are running at time t: they come first. `guess` is the count at a neighbouring t. */

@@ -17,6 +17,7 @@ typedef struct FN(walk_args) {
     const int64_t *out_gate; /* [gates] */
     int64_t out_n; /* columns of a gate that a whole vector may write */
     int64_t m;
+    int64_t unit0, unit1; /* units of this walk, from the first of a panel on */
     int backwards;
     const void *step;
 } FN(walk_args);
@@ -80,20 +81,20 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
 FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
     const frnn_panels *b = w->b;
-    const int64_t panels = FN(panel_count)(b);
-    /* several panels at once only if all of them are full: the last one may stand alone */
-    const int64_t full = FN(panel_units)(b, panels - 1) == b->units ? panels : panels - 1;
-    const int64_t most = w->m > 2 ? 1 : TILE_PANELS(w->m, b->gates * b->units);
-    const int64_t groups = (full + most - 1) / most;
-    if (w->m == 0)
+    const int64_t width = b->units * VL, first = w->unit0 / width, last = (w->unit1 + width - 1) / width;
+    if (w->m == 0 || first == last)
         return;
-    if (w->backwards && full < panels)
+    /* several panels at once only if all of them are full: the last one may stand alone */
+    const int64_t full = FN(panel_units)(b, last - 1) == b->units ? last : last - 1;
+    const int64_t most = w->m > 2 ? 1 : TILE_PANELS(w->m, b->gates * b->units);
+    const int64_t groups = (full - first + most - 1) / most;
+    if (w->backwards && full < last)
         FN(walk_panels)(w, epilogue, full, 1);
     for (int64_t i = 0; i < groups; i++) {
-        const int64_t p = (w->backwards ? groups - 1 - i : i) * most;
+        const int64_t p = first + (w->backwards ? groups - 1 - i : i) * most;
         FN(walk_panels)(w, epilogue, p, (int)FRNN_MIN(most, full - p));
     }
-    if (!w->backwards && full < panels)
+    if (!w->backwards && full < last)
         FN(walk_panels)(w, epilogue, full, 1);
 }
 
@@ -155,6 +156,8 @@ FRNN_INLINE void FN(walk_forward)(const frnn_step_forward *s, const frnn_panels 
                              .init = offsetof(frnn_row_forward, gates_in),
                              .init_gate = init_gate,
                              .m = s->m,
+                             .unit0 = s->unit0,
+                             .unit1 = s->unit1,
                              .backwards = s->backwards,
                              .step = s};
     FN(walk)(&w, epilogue);
@@ -178,6 +181,8 @@ FRNN_INLINE void FN(walk_backward)(const frnn_step_backward *s, const frnn_panel
                              .operand = operand,
                              .init = operand,
                              .m = s->m,
+                             .unit0 = s->unit0,
+                             .unit1 = s->unit1,
                              .backwards = s->backwards,
                              .step = s};
     FN(walk)(&w, epilogue);

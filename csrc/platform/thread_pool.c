@@ -33,6 +33,12 @@ static struct {
     unsigned long long born_after; /* the job that was out when the worker started */
 } beds[FRNN_MAX_THREADS];          /* a worker each */
 
+/* Waiting at a barrier takes the pool's lock only after spinning in vain. */
+static struct {
+    frnn_condition passed;
+    atomic_int sleepers;
+} barriers = {.passed = FRNN_CONDITION_INIT};
+
 static int count_of(unsigned long long job)
 {
     return (int)(job % (FRNN_MAX_THREADS + 1));
@@ -80,6 +86,8 @@ static void forget_workers(void)
     owner = mutex;
     pool.lock = mutex;
     pool.done = condition;
+    barriers.passed = condition;
+    atomic_store(&barriers.sleepers, 0);
     pool.workers = 0;
     atomic_store(&pool.pending, 0);
 }
@@ -118,31 +126,70 @@ static void wake_workers(int wanted)
         frnn_mutex_unlock(&pool.lock);
 }
 
+int frnn_parallel_together(frnn_task task, void *context, int count)
+{
+    if (count <= 1) {
+        if (count == 1)
+            task(context, 0, 1);
+        return 1;
+    }
+    if (!frnn_mutex_trylock(&owner))
+        return 0;
+    start_workers(count - 1);
+    if (pool.workers < count - 1) {
+        frnn_mutex_unlock(&owner);
+        return 0;
+    }
+    pool.task = task;
+    pool.context = context;
+    atomic_store(&pool.pending, count - 1);
+    const unsigned long long number = atomic_load(&pool.job) / (FRNN_MAX_THREADS + 1) + 1;
+    atomic_store(&pool.job, number * (FRNN_MAX_THREADS + 1) + (unsigned)count);
+    wake_workers(count - 1);
+    task(context, 0, count);
+    for (int spin = 0; atomic_load(&pool.pending) > 0 && spin < FRNN_SPIN; spin++)
+        frnn_pause();
+    if (atomic_load(&pool.pending) > 0) {
+        frnn_mutex_lock(&pool.lock);
+        while (atomic_load(&pool.pending) > 0)
+            frnn_condition_wait(&pool.done, &pool.lock);
+        frnn_mutex_unlock(&pool.lock);
+    }
+    frnn_mutex_unlock(&owner);
+    return 1;
+}
+
 void frnn_parallel(frnn_task task, void *context, int count)
 {
-    if (count > 1 && frnn_mutex_trylock(&owner)) {
-        start_workers(count - 1);
-        if (pool.workers >= count - 1) {
-            pool.task = task;
-            pool.context = context;
-            atomic_store(&pool.pending, count - 1);
-            const unsigned long long number = atomic_load(&pool.job) / (FRNN_MAX_THREADS + 1) + 1;
-            atomic_store(&pool.job, number * (FRNN_MAX_THREADS + 1) + (unsigned)count);
-            wake_workers(count - 1);
-            task(context, 0, count);
-            for (int spin = 0; atomic_load(&pool.pending) > 0 && spin < FRNN_SPIN; spin++)
-                frnn_pause();
-            if (atomic_load(&pool.pending) > 0) {
-                frnn_mutex_lock(&pool.lock);
-                while (atomic_load(&pool.pending) > 0)
-                    frnn_condition_wait(&pool.done, &pool.lock);
-                frnn_mutex_unlock(&pool.lock);
-            }
-            frnn_mutex_unlock(&owner);
-            return;
+    if (!frnn_parallel_together(task, context, count))
+        for (int i = 0; i < count; i++)
+            task(context, i, count);
+}
+
+/* ---- barrier ---- */
+
+void frnn_barrier_wait(frnn_barrier *barrier, int count)
+{
+    const int phase = atomic_load(&barrier->phase);
+    if (atomic_fetch_add(&barrier->arrived, 1) == count - 1) {
+        atomic_store(&barrier->arrived, 0);
+        atomic_store(&barrier->phase, phase + 1);
+        if (atomic_load(&barriers.sleepers) > 0) {
+            frnn_mutex_lock(&pool.lock);
+            frnn_condition_broadcast(&barriers.passed);
+            frnn_mutex_unlock(&pool.lock);
         }
-        frnn_mutex_unlock(&owner);
+        return;
     }
-    for (int i = 0; i < count; i++)
-        task(context, i, count);
+    for (int spin = 0; spin < FRNN_SPIN; spin++) {
+        if (atomic_load(&barrier->phase) != phase)
+            return;
+        frnn_pause();
+    }
+    frnn_mutex_lock(&pool.lock);
+    atomic_fetch_add(&barriers.sleepers, 1);
+    while (atomic_load(&barrier->phase) == phase)
+        frnn_condition_wait(&barriers.passed, &pool.lock);
+    atomic_fetch_sub(&barriers.sleepers, 1);
+    frnn_mutex_unlock(&pool.lock);
 }

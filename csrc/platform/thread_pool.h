@@ -4,14 +4,29 @@
  * must not wait for each other: when the pool serves another caller, or a thread cannot be had, the calling thread runs
  * them all one after another, with the same results.
  *
+ * frnn_parallel_together is for tasks that do wait for each other, at a barrier: it runs them all at the same time, or none
+ * and returns 0.
+ *
  * Workers spin for a bounded time between calls and then sleep. After fork the child starts with an empty pool.
  */
 #ifndef FRNN_THREAD_POOL_H
 #define FRNN_THREAD_POOL_H
 
+#include <stdatomic.h>
+
 typedef void (*frnn_task)(void *context, int index, int count);
 
 void frnn_parallel(frnn_task task, void *context, int count);
+int frnn_parallel_together(frnn_task task, void *context, int count);
+
+/* Zeroed before use. A line of its own, so that waiting threads disturb nothing else. */
+typedef struct frnn_barrier {
+    _Alignas(64) atomic_int arrived;
+    atomic_int phase;
+} frnn_barrier;
+
+/* Returns when `count` threads have come; what they wrote before is then seen by all of them. */
+void frnn_barrier_wait(frnn_barrier *barrier, int count);
 
 #define FRNN_MAX_THREADS 256
 
