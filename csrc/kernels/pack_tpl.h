@@ -2,6 +2,12 @@
 
 static void FN(pack)(void *dst, const frnn_panels *b, const frnn_pack_source *source)
 {
+#if REAL_IS_FLOAT
+    if (b->format != FRNN_WEIGHTS_REAL) {
+        FN(pack_quantized)(dst, b, source);
+        return;
+    }
+#endif
     real *out = dst;
     const real *in = source->data;
     for (int64_t p = 0; p < FN(panel_count)(b); p++) {

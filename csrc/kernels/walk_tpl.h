@@ -75,11 +75,22 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     }
 }
 
+#if REAL_IS_FLOAT /* bfloat16_tpl.h, int8_tpl.h */
+static FRNN_NOINLINE void FN(walk_bfloat16)(const FN(walk_args) *w, FN(epilogue) epilogue);
+static FRNN_NOINLINE void FN(walk_int8)(const FN(walk_args) *w, FN(epilogue) epilogue);
+#endif
+
 /* Every other step goes through the panels backwards: what the step before touched last is still in the cache, and weights
  * larger than it are not fetched whole again. The order of panels does not change any sum. */
 FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
     const frnn_panels *b = w->b;
+#if REAL_IS_FLOAT
+    if (b->format != FRNN_WEIGHTS_REAL) {
+        (b->format == FRNN_WEIGHTS_BFLOAT16 ? FN(walk_bfloat16) : FN(walk_int8))(w, epilogue);
+        return;
+    }
+#endif
     const int64_t panels = FN(panel_count)(b);
     /* several panels at once only if all of them are full: the last one may stand alone */
     const int64_t full = FN(panel_units)(b, panels - 1) == b->units ? panels : panels - 1;
