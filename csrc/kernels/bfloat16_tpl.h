@@ -87,40 +87,33 @@ static void (*const FN(bfloat16_tiles)[BFLOAT16_ROWS + 1][5][3])(const FN(bfloat
 #undef BFLOAT16_ENTRY
 };
 
-/* What the outputs of a row and panel start from, [gates][units]. */
-FRNN_INLINE void FN(walk_start)(const FN(walk_args) *w, int64_t row, int64_t p, int units, vec *acc)
+/* The tile of one or two panels from panel p on, over all rows. */
+static void FN(bfloat16_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context)
 {
-    const real *init = w->shared_init ? w->shared_init : FN(row_pointer)(w, row, w->init);
-    for (int64_t g = 0; g < w->b->gates; g++)
-        for (int u = 0; u < units; u++)
-            *acc++ = w->init_gate ? v_load(init + w->init_gate[g] + (p * w->b->units + u) * VL) : v_zero();
+    (void)context;
+    const frnn_panels *b = w->b;
+    const int64_t words = frnn_panel_words(b);
+    const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
+    const int64_t tiles = FN(tile_count)(w->m, BFLOAT16_ROWS);
+    vec acc[4 * BFLOAT16_ROWS];
+    FN(bfloat16_args)
+    t = {.depth = b->depth,
+         .b = (const real *)b->data + p * words * b->gates * b->units * VL,
+         .panel_stride = words * NV * VL,
+         .acc = acc};
+    for (int64_t i = 0; i < tiles; i++) {
+        const int64_t row = FN(tile_begin)(w->m, tiles, i);
+        const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
+        for (int r = 0; r < R; r++)
+            t.a[r] = FN(row_pointer)(w, row + r, w->operand) + w->segments->offset[0];
+        FN(walk_start)(w, row, R, p, NP, units, acc);
+        FN(bfloat16_tiles)[R][NV][NP](&t);
+        FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
+    }
 }
 
 static FRNN_NOINLINE void FN(walk_bfloat16)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
-    const frnn_panels *b = w->b;
-    const int64_t panels = FN(panel_count)(b), words = frnn_panel_words(b);
-    const int64_t tiles = FN(tile_count)(w->m, BFLOAT16_ROWS);
-    vec acc[4 * BFLOAT16_ROWS];
-    for (int64_t p = 0, NP; p < panels; p += NP) {
-        const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
-        NP = w->m == 1 && NV >= 3 && p + 1 < panels && FN(panel_units)(b, p + 1) == units ? 2 : 1;
-        FN(bfloat16_args)
-        t = {.depth = b->depth,
-             .b = (const real *)b->data + p * words * b->gates * b->units * VL,
-             .panel_stride = words * NV * VL,
-             .acc = acc};
-        for (int64_t i = 0; i < tiles; i++) {
-            const int64_t row = FN(tile_begin)(w->m, tiles, i);
-            const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
-            for (int r = 0; r < R; r++)
-                t.a[r] = FN(row_pointer)(w, row + r, w->operand) + w->segments->offset[0];
-            for (int64_t j = 0; j < NP; j++)
-                for (int r = 0; r < R; r++)
-                    FN(walk_start)(w, row + r, p + j, units, acc + (j * R + r) * NV);
-            FN(bfloat16_tiles)[R][NV][NP](&t);
-            for (int64_t j = 0; j < NP; j++)
-                epilogue(w->step, row, R, (p + j) * b->units * VL, units, acc + j * R * NV);
-        }
-    }
+    const int few = w->m == 1 && w->b->gates * w->b->units >= 3;
+    FN(walk_groups)(w, epilogue, few ? 2 : 1, FN(bfloat16_panels), NULL);
 }

@@ -10,7 +10,7 @@
  * Activations keep 14 bits because they cost nothing: what limits a product of few rows is the memory that weights come
  * from, and a second instruction for each load of them fits in its shadow. The error is that of the weights alone.
  *
- * Two ways to multiply, by what the machine has (words as in quantized_pack_tpl.h, bytes w0 to w3):
+ * Two ways to multiply, by what the machine has (words as in quantized_tpl.h, bytes w0 to w3):
  *   digits  AVX-512 VNNI adds four products of bytes at once (vpdpbusd). q = 128 d1 + d0 with |d1| <= 64, 0 <= d0 < 128
  *           in two sums. It wants its weights without a sign: they are packed as w + 128, and the sums start at
  *           -128 sum(d).
@@ -27,6 +27,7 @@
 #else
 #define INT8_ROWS 2
 #endif
+#define INT8_PANELS 4
 #define INT8_CHUNK 32         /* rows whose activations are held at once, */
 #define INT8_CHUNK_WORDS 4096 /* in so many words: INT8_ROWS of a whole block at least */
 
@@ -192,52 +193,72 @@ static void (*const FN(int8_tiles)[INT8_ROWS + 1][5])(const FN(int8_args) *) = {
 #undef INT8_ENTRY
 };
 
+/* Rows whose activations are held at once. */
+typedef struct FN(int8_chunk) {
+    FN(int8_row) rows[INT8_CHUNK];
+    int64_t first, count, stride;
+    int64_t held; /* the block whose integers are in `words`; -1: none */
+    int32_t words[INT8_CHUNK_WORDS];
+} FN(int8_chunk);
+
+/* The outputs of R rows of the chunk and one panel, all blocks of k. */
+FRNN_INLINE void FN(int8_panel)(const frnn_panels *b, FN(int8_chunk) *chunk, int64_t row, int R, int64_t p, int NV,
+                                vec *acc)
+{
+    vec_bits sum[4 * INT8_ROWS];
+    const real *scales = (const real *)b->data + p * frnn_panel_words(b) * b->gates * b->units * VL;
+    const real *data = scales + NV * VL;
+    for (int64_t first = 0; first < b->depth; first += INT8_BLOCK) {
+        const int64_t length = FRNN_MIN(INT8_BLOCK, b->depth - first);
+        for (int64_t r = 0; r < chunk->count && chunk->held != first; r++)
+            FN(int8_round)(&chunk->rows[r], first, length, chunk->words + r * 2 * chunk->stride, chunk->stride);
+        chunk->held = first;
+        const FN(int8_args) t = {.rows = chunk->rows + row,
+                                 .stride = chunk->stride,
+                                 .count = (length + 3) / 4,
+                                 .b = data,
+                                 .sum = sum};
+        FN(int8_tiles)[R][NV](&t);
+        for (int r = 0; r < R; r++)
+            for (int v = 0; v < NV; v++) {
+                const vec scale = v_load(scales + v * VL) * v_splat(t.rows[r].scale);
+                acc[r * NV + v] = v_fma(scale, __builtin_convertvector(sum[r * NV + v], vec), acc[r * NV + v]);
+            }
+        data += t.count * NV * VL;
+    }
+}
+
+static void FN(int8_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context)
+{
+    FN(int8_chunk) *chunk = context;
+    const int units = (int)FN(panel_units)(w->b, p), NV = (int)w->b->gates * units;
+    const int64_t tiles = FN(tile_count)(chunk->count, INT8_ROWS);
+    vec acc[4 * FRNN_MAX(INT8_ROWS, INT8_PANELS)];
+    for (int64_t i = 0; i < tiles; i++) {
+        const int64_t row = FN(tile_begin)(chunk->count, tiles, i);
+        const int R = (int)(FN(tile_begin)(chunk->count, tiles, i + 1) - row);
+        FN(walk_start)(w, chunk->first + row, R, p, NP, units, acc);
+        for (int j = 0; j < NP; j++)
+            FN(int8_panel)(w->b, chunk, row, R, p + j, NV, acc + j * R * NV);
+        FN(walk_finish)(w, epilogue, chunk->first + row, R, p, NP, units, acc);
+    }
+}
+
 /* Chunks of rows, so that their activations are rounded once for all panels; a depth of several blocks rounds each block
- * again for every panel, which is a tenth of the work there. */
+ * again for every panel, which is a tenth of the work there. One row gives its epilogue several panels at once. */
 static FRNN_NOINLINE void FN(walk_int8)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
-    const frnn_panels *b = w->b;
-    const int64_t panels = FN(panel_count)(b), depth = b->depth;
-    const int64_t stride = (FRNN_MIN(depth, INT8_BLOCK) + 4 * VL - 1) / (4 * VL) * VL;
-    const int64_t most = depth > INT8_BLOCK ? INT8_ROWS : FRNN_MIN(INT8_CHUNK, INT8_CHUNK_WORDS / (2 * stride));
-    int32_t words[INT8_CHUNK_WORDS];
-    FN(int8_row) rows[INT8_CHUNK];
-    vec acc[4 * INT8_ROWS];
-    vec_bits sum[4 * INT8_ROWS];
-    for (int64_t chunk = 0, count; chunk < w->m; chunk += count) {
-        count = FRNN_MIN(most, w->m - chunk);
-        const int64_t tiles = FN(tile_count)(count, INT8_ROWS);
-        int64_t held = -1; /* the block whose integers are in words */
-        for (int64_t r = 0; r < count; r++) {
-            rows[r].a = FN(row_pointer)(w, chunk + r, w->operand) + w->segments->offset[0];
-            FN(int8_measure)(&rows[r], depth);
+    const int64_t depth = w->b->depth;
+    FN(int8_chunk) chunk;
+    chunk.stride = (FRNN_MIN(depth, INT8_BLOCK) + 4 * VL - 1) / (4 * VL) * VL;
+    const int64_t most = depth > INT8_BLOCK ? INT8_ROWS : FRNN_MIN(INT8_CHUNK, INT8_CHUNK_WORDS / (2 * chunk.stride));
+    for (chunk.first = 0; chunk.first < w->m; chunk.first += chunk.count) {
+        chunk.count = FRNN_MIN(most, w->m - chunk.first);
+        chunk.held = -1;
+        for (int64_t r = 0; r < chunk.count; r++) {
+            chunk.rows[r].a = FN(row_pointer)(w, chunk.first + r, w->operand) + w->segments->offset[0];
+            FN(int8_measure)(&chunk.rows[r], depth);
         }
-        for (int64_t p = 0; p < panels; p++) {
-            const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
-            const real *scales = (const real *)b->data + p * frnn_panel_words(b) * b->gates * b->units * VL;
-            for (int64_t i = 0; i < tiles; i++) {
-                const int64_t row = FN(tile_begin)(count, tiles, i);
-                const int R = (int)(FN(tile_begin)(count, tiles, i + 1) - row);
-                for (int r = 0; r < R; r++)
-                    FN(walk_start)(w, chunk + row + r, p, units, acc + r * NV);
-                const real *data = scales + NV * VL;
-                for (int64_t first = 0; first < depth; first += INT8_BLOCK) {
-                    const int64_t length = FRNN_MIN(INT8_BLOCK, depth - first);
-                    for (int64_t r = 0; r < count && held != first; r++)
-                        FN(int8_round)(&rows[r], first, length, words + r * 2 * stride, stride);
-                    held = first;
-                    const FN(int8_args) t = {
-                        .rows = rows + row, .stride = stride, .count = (length + 3) / 4, .b = data, .sum = sum};
-                    FN(int8_tiles)[R][NV](&t);
-                    for (int r = 0; r < R; r++)
-                        for (int v = 0; v < NV; v++)
-                            acc[r * NV + v] =
-                                v_fma(v_load(scales + v * VL) * v_splat(rows[row + r].scale),
-                                      __builtin_convertvector(sum[r * NV + v], vec), acc[r * NV + v]);
-                    data += t.count * NV * VL;
-                }
-                epilogue(w->step, chunk + row, R, p * b->units * VL, units, acc);
-            }
-        }
+        FN(walk_groups)(w, epilogue, chunk.count == 1 ? INT8_PANELS : 1, FN(int8_panels), &chunk);
     }
 }

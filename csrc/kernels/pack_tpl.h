@@ -1,5 +1,9 @@
 /* Packing a matrix into panels (kernel_table.h, frnn_panels). Done once a weight update; lanes past n are zero. */
 
+#if REAL_IS_FLOAT
+static void FN(pack_quantized)(void *dst, const frnn_panels *, const frnn_pack_source *); /* quantized_tpl.h */
+#endif
+
 static void FN(pack)(void *dst, const frnn_panels *b, const frnn_pack_source *source)
 {
 #if REAL_IS_FLOAT

@@ -23,12 +23,10 @@
 #include "simd/vec_math.h"
 
 #include "kernels/tile_tpl.h"
-#if REAL_IS_FLOAT
-#include "kernels/quantized_pack_tpl.h"
-#endif
 #include "kernels/pack_tpl.h"
 #include "kernels/walk_tpl.h"
 #if REAL_IS_FLOAT
+#include "kernels/quantized_tpl.h"
 #include "kernels/bfloat16_tpl.h"
 #include "kernels/int8_tpl.h"
 #endif
