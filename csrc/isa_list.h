@@ -24,7 +24,6 @@
 #define FRNN_ISA_NEON(X)
 #endif
 
-#define FRNN_ISA_LIST(X)                                                                                               \
-    FRNN_ISA_AVX512VNNI(X) FRNN_ISA_AVX512(X) FRNN_ISA_AVX2(X) FRNN_ISA_NEON(X) X(baseline, always)
+#define FRNN_ISA_LIST(X) FRNN_ISA_AVX512VNNI(X) FRNN_ISA_AVX512(X) FRNN_ISA_AVX2(X) FRNN_ISA_NEON(X) X(baseline, always)
 
 #endif

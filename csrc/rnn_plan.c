@@ -24,8 +24,8 @@ static int64_t round_up(int64_t n, int64_t lanes)
 
 static void place(frnn_panels *panels, const frnn_plan *plan, frnn_arena *arena)
 {
-    panels->data = frnn_take(
-        arena, plan->size * (size_t)(panels->gates * frnn_panel_words(panels) * round_up(panels->n, plan->kernels->lanes)));
+    panels->data = frnn_take(arena, plan->size * (size_t)(panels->gates * frnn_panel_words(panels) *
+                                                          round_up(panels->n, plan->kernels->lanes)));
 }
 
 void frnn_make_plan(const frnn_layer *layer, int training, const void *packed, frnn_plan *plan)

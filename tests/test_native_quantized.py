@@ -1,4 +1,4 @@
-"""Weights in fewer bits on the native backend: bfloat16 to the bit, int8 against the reference, promises, errors."""
+"""Weights in fewer bits on the native backend: against float32 and the reference; promises, errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from native_cases import EDGE_SIZES, assert_same_bits, by_isa, native, reference
-from recurrent_cases import CELL_FEATURE_IDS, CELL_FEATURES, FEATURES, Problem, forward, make_problem, make_weights
+from recurrent_cases import (
+    CELL_FEATURE_IDS,
+    CELL_FEATURES,
+    FEATURES,
+    Problem,
+    forward,
+    make_problem,
+    make_weights,
+)
 from tolerances import elementwise_tolerance, forward_tolerance, int8_forward_tolerance, within
 
 from fastrnn._types import CELLS, WEIGHT_FORMATS, CellWeights
@@ -33,6 +41,12 @@ def rounded(p: Problem) -> Problem:
         for name, a in w._asdict().items()
     }
     return Problem(p.cell, CellWeights(**fields), p.x, p.h0, p.c0, p.dy, p.dhn, p.dcn, p.options)
+
+
+def rows_of(p: Problem, first: int, last: int) -> Problem:
+    """The plain problem of these batch rows."""
+    c0 = None if p.c0 is None else p.c0[first:last]
+    return Problem(p.cell, p.weights, p.x[:, first:last], p.h0[first:last], c0, p.dy, p.dhn, p.dcn)
 
 
 def matrices(M: int, K: int, out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -83,7 +97,18 @@ def test_bfloat16_linear(M: int, isa: str) -> None:
 @pytest.mark.parametrize("M", [0, 1, 2, 3, 4, 5, 7, 33, 70])
 def test_int8_linear(M: int, isa: str) -> None:
     """Whole blocks of 2048 terms and parts of them; exact integers leave only a few roundings."""
-    sizes = [(1, 5), (2, 17), (3, 64), (4, 65), (16, 31), (67, 150), (2047, 5), (2048, 3), (2049, 7), (5000, 33)]
+    sizes = [
+        (1, 5),
+        (2, 17),
+        (3, 64),
+        (4, 65),
+        (16, 31),
+        (67, 150),
+        (2047, 5),
+        (2048, 3),
+        (2049, 7),
+        (5000, 33),
+    ]
     with use_isa(isa):
         for K, out in sizes:
             x, weight, bias = matrices(M, K, out)
@@ -95,7 +120,7 @@ def test_int8_linear(M: int, isa: str) -> None:
 @by_isa
 @by_features
 def test_int8_features(cell: str, name: str, options: dict, isa: str) -> None:
-    """One step begins from the same activations, so that no integer may differ; r h and a projection excepted."""
+    """One step begins from equal activations, so that no integer differs; r h and a projection excepted."""
     exact = cell != "gru_reset_before" and not options.get("project")
     for T in (1, 5):
         p = problem(cell, T, 7, 5, 9, **options)
@@ -147,28 +172,27 @@ def test_a_row_has_the_same_bits_in_any_batch(H: int, format: str, cell: str, is
     with use_isa(isa), num_threads(1):
         y, hn, cn, _ = forward(native, p, format=format)
         for n in (0, 1, 31, 32, 63):
-            part = Problem(
-                cell, p.weights, p.x[:, n : n + 1], p.h0[n : n + 1], None if p.c0 is None else p.c0[n : n + 1],
-                p.dy, p.dhn, p.dcn,
-            )  # fmt: skip
+            part = rows_of(p, n, n + 1)
             alone = forward(native, part, format=format)
             assert_same_bits(alone[0][:, 0], y[:, n], "y")
             assert_same_bits(alone[1][0], hn[n], "hn")
             if cn is not None:
                 assert_same_bits(alone[2][0], cn[n], "cn")
         for size in range(2, 9):
-            part = Problem(cell, p.weights, p.x[:, :size], p.h0[:size], None, p.dy, p.dhn, p.dcn)
-            part.c0 = None if p.c0 is None else p.c0[:size]
+            part = rows_of(p, 0, size)
             assert_same_bits(forward(native, part, format=format)[0], y[:, :size], f"{size} rows")
 
 
+@by_isa
 @by_format
 @by_cell
-def test_any_number_of_threads(cell: str, format: str) -> None:
-    p = problem(cell, 10, 37, 31, 67, lengths=True, resets=True)
+@pytest.mark.parametrize(("T", "N"), [(10, 37), (300, 1)])
+def test_any_number_of_threads(T: int, N: int, cell: str, format: str, isa: str) -> None:
+    """Also where there are fewer rows than threads, which may then share units."""
+    p = problem(cell, T, N, 31, 67, lengths=N > 1, resets=True)
     results = []
     for threads in (1, 2, 3):
-        with num_threads(threads):
+        with use_isa(isa), num_threads(threads):
             results.append(forward(native, p, format=format)[0])
     assert_same_bits(results[1], results[0])
     assert_same_bits(results[2], results[0])
@@ -198,14 +222,19 @@ def test_tokens_are_the_layers(cell: str, format: str, isa: str) -> None:
     out = rng.standard_normal((V, H)).astype(F32)
     tokens = rng.integers(0, V, 9)
     with use_isa(isa):
-        packed, linear = native.pack_weights(cell, weights, False, format), native.pack_linear(out, None, False, format)
+        packed, linear = (
+            native.pack_weights(cell, weights, False, format),
+            native.pack_linear(out, None, False, format),
+        )
         stream = native.TokenStream(embedding, [packed], linear)
         stream.feed(tokens)
         y, *_ = native.rnn_forward(packed, embedding[tokens][:, None])
         assert_same_bits(stream.logits, native.linear_forward(linear, y[-1])[0])
         drawn = stream.fork().sample(rng.random(20), 1.0, 0, 1.0)
     theirs = reference.TokenStream(
-        embedding, [reference.pack_weights(cell, weights, False, format)], reference.pack_linear(out, None, False, format)
+        embedding,
+        [reference.pack_weights(cell, weights, False, format)],
+        reference.pack_linear(out, None, False, format),
     )
     theirs.feed(tokens)
     within(stream.logits, theirs.logits, int8_forward_tolerance(E + H, 9) * H**0.5)
@@ -292,7 +321,9 @@ def test_refusals(format: str, backend: Any) -> None:
         with pytest.raises(ValueError, match="inference"):
             pack(narrow, True, format)
     with pytest.raises(ValueError, match="training"):
-        backend.rnn_forward(backend.pack_weights("lstm", w, False, format), np.zeros((1, 1, 3), F32), training=True)
+        backend.rnn_forward(
+            backend.pack_weights("lstm", w, False, format), np.zeros((1, 1, 3), F32), training=True
+        )
     with pytest.raises(ValueError, match="inference"):
         linear = backend.pack_linear(w.weight_ih, None, False, format)
         dweight = np.zeros_like(w.weight_ih)

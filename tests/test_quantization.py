@@ -169,7 +169,9 @@ def test_what_cannot_be_quantized() -> None:
         with pytest.raises(ValueError, match="holds no RNN"):
             nothing.quantize("int8")
     with pytest.raises(ValueError, match="format"):
-        fastrnn.Layer.from_config({"class": "Linear", "in_features": 2, "out_features": 2, "quantized": "int4"})
+        fastrnn.Layer.from_config(
+            {"class": "Linear", "in_features": 2, "out_features": 2, "quantized": "int4"}
+        )
     with pytest.raises(TypeError, match="Embedding"):
         fastrnn.Layer.from_config(
             {"class": "Embedding", "num_embeddings": 2, "embedding_dim": 2, "quantized": "int8"}

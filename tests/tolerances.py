@@ -55,9 +55,9 @@ def central_difference_tolerance() -> float:
 def int8_forward_tolerance(K: int, T: int = 1) -> float:
     """States after T steps with int8 weights, where two backends round activations near a tie differently.
 
-    States that differ in their last bit round to another of 8191 integers about once in a thousand, which moves
-    a sum by one unit times a weight. Weights of the tests are below 1, a few such cases in T steps of K terms
-    add up like sqrt(T), as rounding errors do. Twice that.
+    States that differ in their last bit round to another of 8191 integers about once in a thousand, which
+    moves a sum by one unit times a weight. Weights of the tests are below 1, a few such cases in T steps of K
+    terms add up like sqrt(T), as rounding errors do. Twice that.
     """
     return forward_tolerance(np.float32, K, T) + 2 / 8191 * math.sqrt(T)
 

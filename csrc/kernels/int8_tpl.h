@@ -160,8 +160,8 @@ FRNN_INLINE void FN(int8_tile)(const int R, const int NV, const FN(int8_args) *t
             const vec_bits even = (vec_bits)((FN(halves))w << 8 >> 8), odd = (vec_bits)((FN(halves))w >> 8);
 #pragma GCC unroll 3
             for (int r = 0; r < R; r++)
-                sum[0][r * NV + v] = FN(int8_dot)(FN(int8_dot)(sum[0][r * NV + v], even, words[r][j]), odd,
-                                                  words[r][t->stride + j]);
+                sum[0][r * NV + v] =
+                    FN(int8_dot)(FN(int8_dot)(sum[0][r * NV + v], even, words[r][j]), odd, words[r][t->stride + j]);
 #endif
         }
     }
@@ -213,11 +213,8 @@ FRNN_INLINE void FN(int8_panel)(const frnn_panels *b, FN(int8_chunk) *chunk, int
         for (int64_t r = 0; r < chunk->count && chunk->held != first; r++)
             FN(int8_round)(&chunk->rows[r], first, length, chunk->words + r * 2 * chunk->stride, chunk->stride);
         chunk->held = first;
-        const FN(int8_args) t = {.rows = chunk->rows + row,
-                                 .stride = chunk->stride,
-                                 .count = (length + 3) / 4,
-                                 .b = data,
-                                 .sum = sum};
+        const FN(int8_args) t = {
+            .rows = chunk->rows + row, .stride = chunk->stride, .count = (length + 3) / 4, .b = data, .sum = sum};
         FN(int8_tiles)[R][NV](&t);
         for (int r = 0; r < R; r++)
             for (int v = 0; v < NV; v++) {

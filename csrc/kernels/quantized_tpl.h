@@ -78,10 +78,11 @@ static void FN(pack_quantized)(void *dst, const frnn_panels *b, const frnn_pack_
         memset(out, 0, sizeof *out * (size_t)(words * step));
         for (int64_t g = 0; g < b->gates; g++)
             for (int64_t u = 0; u < FRNN_MIN(width, b->n - first); u++) {
-                const real *from = (const real *)source->data + g * source->gate_stride +
-                                   (first + u) * source->unit_stride;
-                (b->format == FRNN_WEIGHTS_BFLOAT16 ? FN(pack_bfloat16_row) : FN(pack_int8_row))(
-                    out + g * width + u, step, from, source->k_stride, b->depth);
+                const real *from =
+                    (const real *)source->data + g * source->gate_stride + (first + u) * source->unit_stride;
+                (b->format == FRNN_WEIGHTS_BFLOAT16
+                     ? FN(pack_bfloat16_row)
+                     : FN(pack_int8_row))(out + g * width + u, step, from, source->k_stride, b->depth);
             }
         out += words * step;
     }

@@ -178,8 +178,8 @@ class Layer:
 
         Recurrent layers, their cells and :class:`~fastrnn.Linear` layers, here and in all children, compute
         with rounded weights; other layers stay as they are. States, biases, inputs and outputs are float32
-        throughout. What is computed is defined in :mod:`fastrnn.reference.quantization`; when it pays, and what
-        it costs, stands in ``docs/quantization.md``.
+        throughout. What is computed is defined in :mod:`fastrnn.reference.quantization`; when it pays, and
+        what it costs, stands in ``docs/quantization.md``.
 
         Parameters
         ----------
@@ -190,8 +190,8 @@ class Layer:
         Returns
         -------
         Layer
-            A copy in eval mode that cannot be trained. Its parameters are those of the original, unrounded, and
-            so are its ``state_dict`` and what a file holds of it: rounding is part of computing.
+            A copy in eval mode that cannot be trained. Its parameters are those of the original, unrounded,
+            and so are its ``state_dict`` and what a file holds of it: rounding is part of computing.
 
         Raises
         ------

@@ -5,8 +5,8 @@
                x[k]    = t q[k]           |q| <= 8191,    t    = max_k |x[k]| / 8191
                W x     = sum over blocks of 2048 k of (s t) * (sum_k w q), the inner sum in exact integers
 
-w and q are rounded to nearest, ties to even. A row of either whose largest magnitude is below 2^-100 counts as
-zero; one that holds NaN or infinity makes NaN.
+w and q are rounded to nearest, ties to even. A row of either whose largest magnitude is below 2^-100 counts
+as zero; one that holds NaN or infinity makes NaN.
 """
 
 from __future__ import annotations
@@ -74,13 +74,17 @@ class Int8Matrix:
 
     integers: Array
     scale: Array
-    dtype: np.dtype[Any] = np.dtype(np.float32)
 
     @classmethod
     def of(cls, weight: Array) -> Int8Matrix:
         """Round a float32 matrix."""
         integers, scale = _integers(weight, 127, divide=True)
         return cls(integers, scale[:, 0])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of what is computed with it, float32."""
+        return self.scale.dtype
 
     @property
     def shape(self) -> tuple[int, ...]:

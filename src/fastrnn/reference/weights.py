@@ -68,11 +68,9 @@ def pack_weights(
     frozen = CellWeights._make(None if array is None else _frozen(array) for array in weights)
     check_format(format, frozen.weight_ih.dtype, training)
     frozen = frozen._replace(
-        **{
-            name: None if array is None else quantized(array, format)
-            for name, array in frozen._asdict().items()
-            if name.startswith("weight")
-        }
+        weight_ih=quantized(frozen.weight_ih, format),
+        weight_hh=quantized(frozen.weight_hh, format),
+        weight_hr=None if frozen.weight_hr is None else quantized(frozen.weight_hr, format),
     )
     return Packed(cell, frozen, bool(training), format)
 
