@@ -36,6 +36,11 @@ typedef enum {
     FRNN_MINLSTM,
     FRNN_CELL_COUNT
 } frnn_cell;
+/* How packed weights are kept; all but the first for inference in float32. States and results are float32 in any case.
+ *   bfloat16  each weight rounded to the nearest, ties to even; then float32 arithmetic
+ *   int8      each row of a weight matrix as integers up to 127 in magnitude times one scale; a product rounds the vector it
+ *             is given to integers up to 8191 times one scale, and adds up integers exactly (kernels/int8_tpl.h) */
+typedef enum { FRNN_WEIGHTS_REAL = 0, FRNN_WEIGHTS_BFLOAT16, FRNN_WEIGHTS_INT8 } frnn_weight_format;
 
 /* ---- machine: instruction sets and threads ---- */
 
@@ -53,7 +58,8 @@ int frnn_get_num_threads(void);
 
 typedef struct frnn_layer {
     int32_t cell, dtype;
-    int32_t isa; /* index; what is packed or saved for one ISA is read by the same */
+    int32_t isa;    /* index; what is packed or saved for one ISA is read by the same */
+    int32_t format; /* frnn_weight_format */
     int64_t input_size, hidden_size;
     int64_t proj_size; /* 0: none; LSTM only */
 } frnn_layer;
@@ -120,7 +126,7 @@ void frnn_backward(const frnn_sequence_gradient *);
 /* ---- linear layer: y[M, O] = x[M, K] weight[O, K]^T + bias ---- */
 
 typedef struct frnn_linear {
-    int32_t dtype, isa;
+    int32_t dtype, isa, format;
     int64_t in_features, out_features;
 } frnn_linear;
 

@@ -12,11 +12,12 @@ FP_CONTRACT = -ffp-contract=off
 CFLAGS_common = -std=c11 -O3 -fno-math-errno -fno-trapping-math -fno-lto -fvisibility=hidden -Wall -Wextra
 CFLAGS_posix = -pthread
 
-ISAS_x86_64 = baseline avx2 avx512
+ISAS_x86_64 = baseline avx2 avx512 avx512vnni
 ISAS_aarch64 = baseline neon
 ISAS_other = baseline
 
 CFLAGS_baseline =
 CFLAGS_avx2 = -mavx2 -mfma
 CFLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+CFLAGS_avx512vnni = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mprefer-vector-width=512
 CFLAGS_neon =

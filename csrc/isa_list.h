@@ -3,6 +3,11 @@
 #ifndef FRNN_ISA_LIST_H
 #define FRNN_ISA_LIST_H
 
+#ifdef FRNN_HAVE_avx512vnni
+#define FRNN_ISA_AVX512VNNI(X) X(avx512vnni, frnn_cpu_has_avx512vnni)
+#else
+#define FRNN_ISA_AVX512VNNI(X)
+#endif
 #ifdef FRNN_HAVE_avx512
 #define FRNN_ISA_AVX512(X) X(avx512, frnn_cpu_has_avx512)
 #else
@@ -19,6 +24,6 @@
 #define FRNN_ISA_NEON(X)
 #endif
 
-#define FRNN_ISA_LIST(X) FRNN_ISA_AVX512(X) FRNN_ISA_AVX2(X) FRNN_ISA_NEON(X) X(baseline, always)
+#define FRNN_ISA_LIST(X) FRNN_ISA_AVX512VNNI(X) FRNN_ISA_AVX512(X) FRNN_ISA_AVX2(X) FRNN_ISA_NEON(X) X(baseline, always)
 
 #endif

@@ -23,7 +23,21 @@ typedef struct frnn_panels {
     int64_t gates, units; /* gates * units is 1 to 4 */
     int64_t n;            /* units a gate, unpadded */
     int64_t depth;        /* k */
+    int32_t format;       /* frnn_weight_format: other than real, a lane holds 32-bit words of several k's instead */
 } frnn_panels;
+
+/* Reals, or words, of one lane. Two k's of bfloat16 to a word; four of int8, and before them the scale of the row. */
+static inline int64_t frnn_panel_words(const frnn_panels *b)
+{
+    switch (b->format) {
+    case FRNN_WEIGHTS_BFLOAT16:
+        return (b->depth + 1) / 2;
+    case FRNN_WEIGHTS_INT8:
+        return 1 + (b->depth + 3) / 4;
+    default:
+        return b->depth;
+    }
+}
 
 /* Where element (k, gate, unit) of the matrix to be packed lies. */
 typedef struct frnn_pack_source {

@@ -30,10 +30,10 @@ static void plan(linear_job *job, const frnn_linear *linear, int training, const
     const size_t size = (size_t)kernels->real_size;
     frnn_arena arena = {.base = (char *)packed};
     *job = (linear_job){.linear = linear, .kernels = kernels};
-    job->panels = (frnn_panels){.gates = 1, .units = 4, .n = O, .depth = K};
+    job->panels = (frnn_panels){.gates = 1, .units = 4, .n = O, .depth = K, .format = linear->format};
     job->panels_t = (frnn_panels){.gates = 1, .units = 4, .n = K, .depth = O};
     job->bias = frnn_take(&arena, size * (size_t)Op);
-    job->panels.data = frnn_take(&arena, size * (size_t)(Op * K));
+    job->panels.data = frnn_take(&arena, size * (size_t)(Op * frnn_panel_words(&job->panels)));
     if (training)
         job->panels_t.data = frnn_take(&arena, size * (size_t)(Kp * O));
     job->packed_bytes = arena.used;

@@ -108,7 +108,7 @@ static void input_products(const forward_job *job, const forward_work *w, int64_
     frnn_panels input = plan->input;
     if (job->shares.units > 1) {
         input.n = w->share.unit1 - unit0;
-        input.data = frnn_at(plan, input.data, unit0 * input.gates * input.depth);
+        input.data = frnn_at(plan, input.data, unit0 * input.gates * frnn_panel_words(&input));
     }
     const frnn_product product = {.b = input,
                                   .a_segments = {.count = 1, .length = plan->I},

@@ -23,8 +23,8 @@ static int64_t round_up(int64_t n, int64_t lanes)
 
 static void place(frnn_panels *panels, const frnn_plan *plan, frnn_arena *arena)
 {
-    panels->data = frnn_take(
-        arena, plan->size * (size_t)(panels->gates * panels->depth * round_up(panels->n, plan->kernels->lanes)));
+    panels->data = frnn_take(arena, plan->size * (size_t)(panels->gates * frnn_panel_words(panels) *
+                                                          round_up(panels->n, plan->kernels->lanes)));
 }
 
 void frnn_make_plan(const frnn_layer *layer, int training, const void *packed, frnn_plan *plan)
@@ -61,6 +61,7 @@ void frnn_make_plan(const frnn_layer *layer, int training, const void *packed, f
     plan->recurrent = (frnn_panels){.gates = cell->recurrent_count, .units = cell->panel_units, .n = H, .depth = P};
     plan->candidate = plain_panels(H, H);
     plan->projection = plain_panels(P, H);
+    plan->input.format = plan->recurrent.format = plan->candidate.format = plan->projection.format = layer->format;
     plan->input_t = plain_panels(I, plan->G * H);
     plan->recurrent_t = plain_panels(P, cell->recurrent_count * H);
     plan->candidate_t = plain_panels(H, H);

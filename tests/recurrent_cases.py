@@ -181,9 +181,9 @@ def zeros_like(weights: CellWeights) -> CellWeights:
 
 
 def forward(backend: ModuleType, p: Problem, **changes: Any) -> tuple[Array, Array, Array | None, Any]:
-    """Inference, with some arguments of rnn_forward changed."""
+    """Inference, with some arguments of rnn_forward changed, and weights packed in a format."""
     training = bool(changes.get("training", False))
-    packed = backend.pack_weights(p.cell, p.weights, training)
+    packed = backend.pack_weights(p.cell, p.weights, training, changes.pop("format", None))
     arguments = {"h0": p.h0, "c0": p.c0, **p.options, **changes}
     x = arguments.pop("x", p.x)
     result: tuple[Array, Array, Array | None, Any] = backend.rnn_forward(packed, x, **arguments)

@@ -142,6 +142,19 @@ def test_train_generate_evaluate(book: Path) -> None:
     assert "n-gram" in output
 
 
+def test_weights_in_fewer_bits(model: Path, book: Path) -> None:
+    generator = TextGenerator.load(model)
+    text = generator.quantize("int8").generate(30, temperature=0.8, seed=5)
+    assert run("text", "generate", model, "-n", 30, "--seed", 5, "--weights", "int8").output == text + "\n"
+    facts = json.loads(run("text", "evaluate", model, book, "--weights", "bfloat16", "--json").output)
+    assert facts["weights"] == "bfloat16"
+    assert facts["bits_per_char_float32"] == generator.bits_per_char(TEXT)
+    assert facts["bits_per_char"] == generator.quantize("bfloat16").bits_per_char(TEXT)
+    output = run("text", "evaluate", model, book, "--weights", "bfloat16").output
+    assert f"{facts['bits_per_char_float32']:.4f} bits per character, {model}" in output
+    assert f"{facts['bits_per_char']:.4f} bits per character, its weights rounded to bfloat16" in output
+
+
 def test_standard_input_and_several_files(book: Path) -> None:
     assert (
         run("text", "train", "-", book, "-o", "one", "-q", "--epochs", 1, *SMALL, input=TEXT).exit_code == 0

@@ -45,6 +45,36 @@ def same_weights(first: TextGenerator, second: TextGenerator) -> bool:
     return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
 
 
+# Weights in fewer bits
+
+
+@pytest.mark.parametrize("format", ["bfloat16", "int8"])
+def test_quantized(fitted: TextGenerator, format: str, tmp_path: Path) -> None:
+    before = fitted.bits_per_char(TEXT)
+    quantized = fitted.quantize(format)
+    assert type(quantized) is TextGenerator and quantized.get_params() == fitted.get_params()
+    assert abs(quantized.bits_per_char(TEXT) - before) < 0.05
+    assert fitted.bits_per_char(TEXT) == before
+    prompt = "the quick brown "
+    assert quantized.generate(10, prompt, temperature=0) == fitted.generate(10, prompt, temperature=0)
+    quantized.save(tmp_path / "m")
+    loaded = TextGenerator.load(tmp_path / "m")
+    assert loaded.generate(50, seed=1) == quantized.generate(50, seed=1)
+    assert loaded.bits_per_char(TEXT) == quantized.bits_per_char(TEXT)
+    with pytest.raises(RuntimeError, match=f"{format} weights"):
+        loaded.partial_fit(TEXT)
+    assert loaded.set_params(epochs=1).fit(TEXT).model_[1].quantized is None
+    with backend.use_backend("reference"):
+        assert quantized.generate(10, prompt, temperature=0) == fitted.generate(10, prompt, temperature=0)
+
+
+def test_what_cannot_be_quantized(fitted: TextGenerator) -> None:
+    with pytest.raises(NotFittedError):
+        small().quantize("int8")
+    with pytest.raises(ValueError, match="format must be one of"):
+        fitted.quantize("int4")
+
+
 # scikit-learn's conventions
 
 

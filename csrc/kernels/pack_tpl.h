@@ -1,7 +1,17 @@
 /* Packing a matrix into panels (kernel_table.h, frnn_panels). Done once a weight update; lanes past n are zero. */
 
+#if REAL_IS_FLOAT
+static void FN(pack_quantized)(void *dst, const frnn_panels *, const frnn_pack_source *); /* quantized_tpl.h */
+#endif
+
 static void FN(pack)(void *dst, const frnn_panels *b, const frnn_pack_source *source)
 {
+#if REAL_IS_FLOAT
+    if (b->format != FRNN_WEIGHTS_REAL) {
+        FN(pack_quantized)(dst, b, source);
+        return;
+    }
+#endif
     real *out = dst;
     const real *in = source->data;
     for (int64_t p = 0; p < FN(panel_count)(b); p++) {

@@ -25,6 +25,11 @@
 #include "kernels/tile_tpl.h"
 #include "kernels/pack_tpl.h"
 #include "kernels/walk_tpl.h"
+#if REAL_IS_FLOAT
+#include "kernels/quantized_tpl.h"
+#include "kernels/bfloat16_tpl.h"
+#include "kernels/int8_tpl.h"
+#endif
 #include "kernels/outer_tpl.h"
 #include "kernels/product_tpl.h"
 #include "kernels/elementwise_tpl.h"

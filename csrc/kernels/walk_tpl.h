@@ -38,8 +38,9 @@ FRNN_INLINE void FN(vector_offsets)(const frnn_panels *b, int64_t p, int count, 
 }
 
 /* The tile of one or several panels from panel p on, over all rows. */
-FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP)
+FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *unused)
 {
+    (void)unused;
     const frnn_panels *b = w->b;
     const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
     const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
@@ -76,26 +77,44 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     }
 }
 
-/* Every other step goes through the panels backwards: what the step before touched last is still in the cache, and weights
- * larger than it are not fetched whole again. The order of panels does not change any sum. */
-FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
+/* The panels of units unit0 to unit1, `most` at a time where they are full: the last one may stand alone. Every other step
+ * goes through them backwards: what the step before touched last is still in the cache, and weights larger than it are not
+ * fetched whole again. The order of panels does not change any sum. */
+typedef void (*FN(group))(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context);
+
+FRNN_INLINE void FN(walk_groups)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t most, FN(group) group,
+                                 void *context)
 {
     const frnn_panels *b = w->b;
     const int64_t width = b->units * VL, first = w->unit0 / width, last = (w->unit1 + width - 1) / width;
     if (w->m == 0 || first == last)
         return;
-    /* several panels at once only if all of them are full: the last one may stand alone */
     const int64_t full = FN(panel_units)(b, last - 1) == b->units ? last : last - 1;
-    const int64_t most = w->m > 2 ? 1 : TILE_PANELS(w->m, b->gates * b->units);
     const int64_t groups = (full - first + most - 1) / most;
     if (w->backwards && full < last)
-        FN(walk_panels)(w, epilogue, full, 1);
+        group(w, epilogue, full, 1, context);
     for (int64_t i = 0; i < groups; i++) {
         const int64_t p = first + (w->backwards ? groups - 1 - i : i) * most;
-        FN(walk_panels)(w, epilogue, p, (int)FRNN_MIN(most, full - p));
+        group(w, epilogue, p, (int)FRNN_MIN(most, full - p), context);
     }
     if (!w->backwards && full < last)
-        FN(walk_panels)(w, epilogue, full, 1);
+        group(w, epilogue, full, 1, context);
+}
+
+#if REAL_IS_FLOAT /* bfloat16_tpl.h, int8_tpl.h */
+static FRNN_NOINLINE void FN(walk_bfloat16)(const FN(walk_args) *w, FN(epilogue) epilogue);
+static FRNN_NOINLINE void FN(walk_int8)(const FN(walk_args) *w, FN(epilogue) epilogue);
+#endif
+
+FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
+{
+#if REAL_IS_FLOAT
+    if (w->b->format != FRNN_WEIGHTS_REAL) {
+        (w->b->format == FRNN_WEIGHTS_BFLOAT16 ? FN(walk_bfloat16) : FN(walk_int8))(w, epilogue);
+        return;
+    }
+#endif
+    FN(walk_groups)(w, epilogue, w->m > 2 ? 1 : TILE_PANELS(w->m, w->b->gates * w->b->units), FN(walk_panels), NULL);
 }
 
 /* Vector number u of a row of exactly n reals, starting at `unit`: whole, or the tail that there is. */

@@ -22,6 +22,7 @@
 #define LEAF1_C_AVX (1u << 28)
 #define LEAF7_B_AVX2 (1u << 5)
 #define LEAF7_B_AVX512 (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) /* F, DQ, BW, VL: the flags in flags.mk */
+#define LEAF7_C_VNNI (1u << 11)
 #define STATE_AVX 0x06u
 #if defined(__APPLE__)
 #define STATE_AVX512 STATE_AVX /* macOS saves the rest too, but says so only once a process has used it */
@@ -61,6 +62,11 @@ int frnn_cpu_has_avx512(void)
     return has(LEAF7_B_AVX2 | LEAF7_B_AVX512, STATE_AVX512);
 }
 
+int frnn_cpu_has_avx512vnni(void)
+{
+    return frnn_cpu_has_avx512() && (cpuid(7).c & LEAF7_C_VNNI) != 0;
+}
+
 #else
 
 int frnn_cpu_has_avx2(void)
@@ -69,6 +75,11 @@ int frnn_cpu_has_avx2(void)
 }
 
 int frnn_cpu_has_avx512(void)
+{
+    return 0;
+}
+
+int frnn_cpu_has_avx512vnni(void)
 {
     return 0;
 }

@@ -4,6 +4,7 @@
 
 int frnn_cpu_has_avx2(void);
 int frnn_cpu_has_avx512(void);
+int frnn_cpu_has_avx512vnni(void);
 int frnn_cpu_count(void); /* cores this process may run on */
 
 #endif

@@ -125,6 +125,7 @@ outputs engine_run(const problem *q, const settings *s)
     frnn_sequence e = {.layer = {.cell = q->cell,
                                  .dtype = dtype,
                                  .isa = s->isa,
+                                 .format = s->format,
                                  .input_size = q->I,
                                  .hidden_size = H,
                                  .proj_size = q->features & PROJECTION ? P : 0},

@@ -52,6 +52,7 @@ outputs plain_forward(const problem *);
 
 typedef struct settings {
     int dtype, isa, threads;
+    int format;           /* of packed weights */
     int backward;         /* forward in training, then backward */
     int in_place;         /* hn and cn are h0 and c0 (inference only) */
     double start;         /* what weight gradients hold before: gradients are added */

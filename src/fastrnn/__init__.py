@@ -8,6 +8,8 @@ Layers (PyTorch's arguments, parameter names and state layout)
 Training
     fit, evaluate, History; the losses of ``fastrnn.losses``, the optimizers of ``fastrnn.optim`` and the
     schedules of ``fastrnn.schedules``; clip_grad_norm, clip_grad_value
+Inference in fewer bits
+    layer.quantize("int8" | "bfloat16"), quantization_error
 Files
     save, load
 Tasks (extra ``tasks``)
@@ -70,6 +72,7 @@ _SOURCES = {
     ),
     "losses": ("binary_cross_entropy", "cross_entropy", "huber", "mae", "mse", "quantile"),
     "optim": ("SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"),
+    "quantization": ("QuantizationError", "quantization_error"),
     "schedules": (
         "CosineSchedule",
         "OneCycleSchedule",
@@ -141,6 +144,10 @@ if TYPE_CHECKING:  # "as" marks what type checkers may import from here
         AdamW as AdamW,
         Optimizer as Optimizer,
         RMSprop as RMSprop,
+    )
+    from fastrnn.quantization import (
+        QuantizationError as QuantizationError,
+        quantization_error as quantization_error,
     )
     from fastrnn.schedules import (
         CosineSchedule as CosineSchedule,

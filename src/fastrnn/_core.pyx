@@ -35,7 +35,7 @@ cdef extern from "fastrnn.h" nogil:
     int frnn_get_num_threads()
 
     ctypedef struct frnn_layer:
-        int32_t cell, dtype, isa
+        int32_t cell, dtype, isa, format
         int64_t input_size, hidden_size, proj_size
 
     ctypedef struct frnn_weights:
@@ -95,7 +95,7 @@ cdef extern from "fastrnn.h" nogil:
     void frnn_backward(const frnn_sequence_gradient *)
 
     ctypedef struct frnn_linear:
-        int32_t dtype, isa
+        int32_t dtype, isa, format
         int64_t in_features, out_features
 
     size_t frnn_linear_packed_size(const frnn_linear *, int)
@@ -290,6 +290,7 @@ cdef Buffer _allocate(size_t size):
 
 # ---- arguments ----
 
+cdef tuple FORMATS = (None, "bfloat16", "int8")
 cdef object FLOAT32 = np.dtype(np.float32)
 cdef object FLOAT64 = np.dtype(np.float64)
 cdef object INT64 = np.dtype(np.int64)
@@ -304,6 +305,17 @@ cdef int _dtype_id(str name, cnp.ndarray array) except -1:
     raise TypeError(
         f"{name} must be float32 or float64, got {array.dtype}; the reference backend takes any float dtype"
     )
+
+
+cdef int32_t _format_id(object format, int dtype_id, bint training) except -1:
+    """Number of a format of weights; other than None they are for inference in float32."""
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {FORMATS}, got {format!r}")
+    if format is not None and dtype_id != 0:
+        raise TypeError(f"format={format!r} needs float32 weights, got float64")
+    if format is not None and training:
+        raise ValueError(f"format={format!r} must be None for training=True: such weights are for inference")
+    return FORMATS.index(format)
 
 
 cdef object _dtype(int dtype_id):
@@ -438,6 +450,10 @@ cdef class Packed:
         return _dtype(self.layer.dtype)
 
     @property
+    def format(self):
+        return FORMATS[self.layer.format]
+
+    @property
     def nbytes(self):
         """Size of the snapshot in bytes."""
         return frnn_packed_size(&self.layer, self.training)
@@ -446,7 +462,7 @@ cdef class Packed:
         return self.layer.proj_size if self.layer.proj_size else self.layer.hidden_size
 
 
-def pack_weights(str cell, weights, bint training=False) -> Packed:
+def pack_weights(str cell, weights, bint training=False, format=None) -> Packed:
     """Snapshot the weights (a CellWeights) of one direction of one layer."""
     if cell not in CELLS:
         raise ValueError(f"cell must be one of {CELLS}, got {cell!r}")
@@ -466,8 +482,9 @@ def pack_weights(str cell, weights, bint training=False) -> Packed:
         P = _dims("weight_hr", weights[4], 2).shape[0]
         if not 0 < P <= H:
             raise ValueError(f"weight_hr must have shape (P, H) with 1 <= P <= H = {H}, got P = {P}")
+    cdef int32_t dtype_id = _dtype_id("weight_ih", weight_ih)
     packed.layer = frnn_layer(
-        cell_id, _dtype_id("weight_ih", weight_ih), frnn_isa_current(), I, H, P if projects else 0
+        cell_id, dtype_id, frnn_isa_current(), _format_id(format, dtype_id, training), I, H, P if projects else 0
     )
     packed.training, packed.has_c = training, CELL_COUNTS[cell].has_c
     _fill_weights(&w, weights, &packed.layer, False, "", keep)
@@ -651,13 +668,20 @@ cdef class PackedLinear:
     def dtype(self):
         return _dtype(self.linear.dtype)
 
+    @property
+    def format(self):
+        return FORMATS[self.linear.format]
 
-def pack_linear(weight, bias=None, bint training=False) -> PackedLinear:
+
+def pack_linear(weight, bias=None, bint training=False, format=None) -> PackedLinear:
     """Snapshot weight [O, K] and bias [O] or None."""
     cdef PackedLinear packed = PackedLinear.__new__(PackedLinear)
     cdef cnp.ndarray array = cnp.PyArray_GETCONTIGUOUS(_dims("weight", weight, 2))
     cdef list keep = []
-    packed.linear = frnn_linear(_dtype_id("weight", array), frnn_isa_current(), array.shape[1], array.shape[0])
+    cdef int32_t dtype_id = _dtype_id("weight", array)
+    packed.linear = frnn_linear(
+        dtype_id, frnn_isa_current(), _format_id(format, dtype_id, training), array.shape[1], array.shape[0]
+    )
     packed.training = training
     if array.shape[0] == 0 or array.shape[1] == 0:
         raise ValueError(f"weight must have shape (O, K) with O, K >= 1, got {weight.shape}")
@@ -694,6 +718,8 @@ def linear_backward(PackedLinear packed not None, x, dy, dweight, dbias=None, bi
     cdef void *dx_data = NULL
     cdef void *dbias_data = NULL
     cdef int threads = frnn_linear_threads(&packed.linear, M)
+    if packed.linear.format:
+        raise ValueError(f"packed holds {packed.format} weights, which are for inference")
     if need_dx and not packed.training:
         raise ValueError("packed must have been packed with training=True for dx")
     if need_dx:

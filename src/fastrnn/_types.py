@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CELLS", "CELL_COUNTS", "Array", "CellCounts", "CellWeights"]
+__all__ = ["CELLS", "CELL_COUNTS", "WEIGHT_FORMATS", "Array", "CellCounts", "CellWeights"]
 
 Array = NDArray[Any]
 
@@ -35,6 +35,9 @@ CELL_COUNTS = {
 """The recurrent cells that every backend implements, in the order of ``csrc/cell_list.h``."""
 
 CELLS = tuple(CELL_COUNTS)
+
+WEIGHT_FORMATS = ("bfloat16", "int8")
+"""How weights may be packed for inference, other than as they are."""
 
 
 class CellWeights(NamedTuple):

@@ -18,6 +18,13 @@ __all__ = ["text"]
 _GENERATOR = "fastrnn.tasks.text_generation:TextGenerator"
 _FILES = click.Path(exists=True, dir_okay=False, allow_dash=True)
 _MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
+_WEIGHTS = click.option(
+    "--weights",
+    type=click.Choice(["float32", "bfloat16", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Compute with rounded weights: faster, a little less exact.",
+)
 
 
 def _network(name: str, kind: Any, text: str) -> Decorator:
@@ -26,6 +33,10 @@ def _network(name: str, kind: Any, text: str) -> Decorator:
 
 def _training(name: str, kind: Any, text: str, none: str | None = None) -> Decorator:
     return setting(_GENERATOR, name, kind, text, section="Training", none=none)
+
+
+def _rounded(generator: Any, weights: str) -> Any:
+    return generator if weights == "float32" else generator.quantize(weights)
 
 
 @click.group()
@@ -128,6 +139,7 @@ def train(
     help="Choose among the likeliest characters that together have this probability.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same text.")
+@_WEIGHTS
 def generate(
     model: Path,
     length: int,
@@ -136,6 +148,7 @@ def generate(
     top_k: int | None,
     top_p: float | None,
     seed: int | None,
+    weights: str,
 ) -> None:
     """Write text in the manner of what MODEL has read.
 
@@ -143,7 +156,7 @@ def generate(
     """
     from fastrnn.tasks import TextGenerator
 
-    generator = TextGenerator.load(model)
+    generator = _rounded(TextGenerator.load(model), weights)
     characters = generator.stream(
         length, prompt=prompt, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
     )
@@ -172,12 +185,14 @@ def generate(
     help="Compare with an n-gram model of this text, normally the model's training text "
     "(may be repeated). With --dataset the training part is used.",
 )
+@_WEIGHTS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(
     model: Path,
     files: tuple[str, ...],
     dataset: str | None,
     baseline_files: tuple[str, ...],
+    weights: str,
     as_json: bool,
 ) -> None:
     """Measure how well MODEL predicts FILEs.
@@ -195,6 +210,10 @@ def evaluate(
         "characters": sum(map(len, texts)),
         "bits_per_char": generator.bits_per_char(texts),
     }
+    if weights != "float32":
+        facts["weights"] = weights
+        facts["bits_per_char_float32"] = facts["bits_per_char"]
+        facts["bits_per_char"] = _rounded(generator, weights).bits_per_char(texts)
     known = read_texts(baseline_files) if baseline_files else read_corpus(dataset, "train") if dataset else []
     if known:
         facts["ngram_bits_per_char"], facts["ngram_context"] = ngram_bits_per_char(known, texts)
@@ -202,6 +221,10 @@ def evaluate(
         click.echo(json.dumps(facts))
         return
     click.echo(f"{facts['characters']:,} characters")
-    click.echo(f"{facts['bits_per_char']:7.4f} bits per character, {model}")
+    if weights == "float32":
+        click.echo(f"{facts['bits_per_char']:7.4f} bits per character, {model}")
+    else:
+        click.echo(f"{facts['bits_per_char_float32']:7.4f} bits per character, {model}")
+        click.echo(f"{facts['bits_per_char']:7.4f} bits per character, its weights rounded to {weights}")
     if known:
         click.echo(f"{facts['ngram_bits_per_char']:7.4f} bits per character, n-gram model (Witten-Bell)")

@@ -61,6 +61,7 @@ class RecurrentStack(Layer):
 
     recurrent: ClassVar[bool] = True
     uses_lengths: ClassVar[bool] = True
+    _can_quantize: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -350,6 +351,7 @@ class RecurrentStack(Layer):
             "recurrent_dropout": self.regularisation.recurrent_dropout,
             "zoneout": self.regularisation.zoneout_h,
             "weight_dropout": self.regularisation.weight_dropout,
+            **self._quantized_config(),
         }
 
     # Weights
@@ -366,7 +368,7 @@ class RecurrentStack(Layer):
             weights = CellWeights._make(None if p is None else p.value for p in parameters)
             if mask is not None:
                 weights = weights._replace(weight_hh=weights.weight_hh * mask)
-            return backend.active().pack_weights(self.cell, weights, training)
+            return backend.active().pack_weights(self.cell, weights, training, self.quantized)
 
         p = self.regularisation.weight_dropout
         if training and p:

@@ -9,12 +9,14 @@ B. Gradients need no tape: a forward in train mode pushes what its backward need
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from fastrnn._types import Array
+from fastrnn._checks import check_choice
+from fastrnn._types import WEIGHT_FORMATS, Array
 from fastrnn.layers.parameter import PackCache, Parameter, as_array, as_shaped, float_dtype
 
 __all__ = [
@@ -88,6 +90,10 @@ class Layer:
     """Whether calls take ``state, lengths, resets`` and return ``y, state``."""
     pools_time: bool = False
     """Whether the output lacks the time axis of the input."""
+    quantized: str | None = None
+    """Format in which this layer computes with its weights, if `quantize` made it; else None."""
+    _can_quantize: ClassVar[bool] = False
+    """Whether the class heeds `quantized`; it then has a ``dtype``."""
 
     _registry: ClassVar[dict[str, type[Layer]]] = {}
 
@@ -124,6 +130,7 @@ class Layer:
 
     def _pop(self) -> Any:
         name = type(self).__name__
+        self._refuse_quantized()
         if not self.training:
             raise RuntimeError(
                 f"{name}.backward needs train mode: call .train() before the forward pass, "
@@ -145,7 +152,16 @@ class Layer:
     # Modes
 
     def train(self, mode: bool = True) -> Self:
-        """Switch this layer and its children to train mode (or, with ``mode=False``, to eval mode)."""
+        """Switch this layer and its children to train mode (or, with ``mode=False``, to eval mode).
+
+        Raises
+        ------
+        RuntimeError
+            If a layer to be trained is quantized.
+        """
+        if mode:
+            for _, layer in self._walk():
+                layer._refuse_quantized()
         self.training = bool(mode)
         for _, child in self.named_children():
             child.train(mode)
@@ -154,6 +170,72 @@ class Layer:
     def eval(self) -> Self:
         """Switch this layer and its children to eval mode: no dropout, nothing is stored."""
         return self.train(False)
+
+    # Fewer bits
+
+    def quantize(self, format: str) -> Self:
+        """Copy the layer for inference with weights of fewer bits.
+
+        Recurrent layers, their cells and :class:`~fastrnn.Linear` layers, here and in all children, compute
+        with rounded weights; other layers stay as they are. States, biases, inputs and outputs are float32
+        throughout. What is computed is defined in :mod:`fastrnn.reference.quantization`; when it pays, and
+        what it costs, stands in ``docs/quantization.md``.
+
+        Parameters
+        ----------
+        format : {"int8", "bfloat16"}
+            ``"int8"``: 8 bits and a scale for each row of a weight matrix. ``"bfloat16"``: 8 significant bits
+            for each weight.
+
+        Returns
+        -------
+        Layer
+            A copy in eval mode that cannot be trained. Its parameters are those of the original, unrounded,
+            and so are its ``state_dict`` and what a file holds of it: rounding is part of computing.
+
+        Raises
+        ------
+        ValueError
+            If `format` is another one, or nothing here can be quantized.
+        TypeError
+            If a layer is not float32.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastrnn import LSTM
+        >>> layer = LSTM(8, 16, seed=0)
+        >>> small = layer.quantize("int8")
+        >>> x = np.random.default_rng(0).standard_normal((20, 1, 8), dtype=np.float32)
+        >>> bool(abs(small(x)[0] - layer(x)[0]).max() < 0.02)
+        True
+        """
+        check_choice("format", format, WEIGHT_FORMATS)
+        twin = copy.deepcopy(self).eval()
+        found = [(prefix, layer) for prefix, layer in twin._walk() if layer._can_quantize]
+        if not found:
+            raise ValueError(f"{type(self).__name__} holds no RNN, LSTM, GRU, cell or Linear to quantize")
+        for prefix, layer in found:
+            layer._set_quantized(format, prefix.rstrip("."))
+        return twin
+
+    def _set_quantized(self, format: str, name: str = "") -> None:
+        dtype = getattr(self, "dtype", None)
+        if not self._can_quantize or dtype != np.float32:
+            kind = f"{name} ({type(self).__name__})" if name else type(self).__name__
+            raise TypeError(f"{kind} must be float32 for format={format!r}, got {dtype}")
+        self.quantized = check_choice("format", format, WEIGHT_FORMATS)
+
+    def _refuse_quantized(self) -> None:
+        if self.quantized is not None:
+            raise RuntimeError(
+                f"{type(self).__name__} computes with {self.quantized} weights, which is for inference only: "
+                "train the layer that quantize() was called on"
+            )
+
+    def _quantized_config(self) -> dict[str, str]:
+        """What `config` of a class that can be quantized has to add."""
+        return {} if self.quantized is None else {"quantized": self.quantized}
 
     # Contents
 
@@ -249,6 +331,7 @@ class Layer:
         """
         arguments = dict(config)
         name = arguments.pop("class", cls.__name__)
+        format = arguments.pop("quantized", None)
         found = Layer._registry.get(name)
         if found is None:
             raise ValueError(
@@ -257,7 +340,10 @@ class Layer:
             )
         if not issubclass(found, cls):
             raise ValueError(f"config is that of a {name}, not of a {cls.__name__}")
-        return found._from_arguments(arguments)
+        layer = found._from_arguments(arguments)
+        if format is not None:
+            layer._set_quantized(format)
+        return layer
 
     @classmethod
     def _from_arguments(cls, arguments: dict[str, Any]) -> Self:

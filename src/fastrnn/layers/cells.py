@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class _Context:
 
 class RecurrentCell(Layer):
     """Base class of the cells; :meth:`_step` and :meth:`_step_back` work on pairs ``(h, c)``."""
+
+    _can_quantize: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class RecurrentCell(Layer):
             "dtype": self.dtype.name,
             "seed": self.seed,
             "init": self.init,
+            **self._quantized_config(),
         }
 
     def _parameters(self) -> list[Parameter | None]:
@@ -107,7 +110,7 @@ class RecurrentCell(Layer):
 
         def pack(training: bool) -> Any:
             weights = CellWeights._make(None if p is None else p.value for p in parameters)
-            return module.pack_weights(self.cell, weights, training)
+            return module.pack_weights(self.cell, weights, training, self.quantized)
 
         packed = self._pack_cache.get(parameters, training, pack)
         y, _, cn, saved = module.rnn_forward(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -60,6 +60,8 @@ class Linear(Layer):
     >>> layer.backward(np.ones((5, 4, 2))).shape, layer.bias.grad
     ((5, 4, 3), array([20., 20.], dtype=float32))
     """
+
+    _can_quantize: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -125,7 +127,7 @@ class Linear(Layer):
 
     def _pack(self, training: bool) -> Any:
         bias = None if self.bias is None else self.bias.value
-        return backend.active().pack_linear(self.weight.value, bias, training)
+        return backend.active().pack_linear(self.weight.value, bias, training, self.quantized)
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments that make a layer of the same structure."""
@@ -134,6 +136,7 @@ class Linear(Layer):
             "out_features": self.out_features,
             "bias": self.bias is not None,
             "dtype": self.dtype.name,
+            **self._quantized_config(),
         }
 
 

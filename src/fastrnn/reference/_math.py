@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastrnn._types import Array
+from fastrnn.reference.quantization import Int8Matrix
 
 __all__ = ["affine", "sigmoid"]
 
@@ -16,7 +19,7 @@ def sigmoid(a: Array) -> Array:
     return y
 
 
-def affine(x: Array, weight: Array, bias: Array | None) -> Array:
-    """``x @ weight.T + bias``: [..., K], [O, K], [O] or None -> [..., O]."""
-    y: Array = x @ weight.T
+def affine(x: Array, weight: Any, bias: Array | None) -> Array:
+    """``x @ weight.T + bias``: [..., K], array or Int8Matrix [O, K], [O] or None -> [..., O]."""
+    y: Array = weight.product(x) if isinstance(weight, Int8Matrix) else x @ weight.T
     return y if bias is None else y + bias

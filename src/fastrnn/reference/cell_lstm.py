@@ -34,7 +34,7 @@ def lstm_forward(w: CellWeights, gx: Array, hm: Array, h: Array, c: Array) -> tu
     tanh_c = np.tanh(c_new)
     # (3) output
     u = o * tanh_c
-    h_new = u if w.weight_hr is None else u @ w.weight_hr.T
+    h_new = u if w.weight_hr is None else affine(u, w.weight_hr, None)
     return h_new, c_new, (hm, c, i, f, g, o, tanh_c, u)
 
 

@@ -26,6 +26,8 @@ def linear_backward(
     need_dx: bool = True,
 ) -> Array | None:
     """Map dy [M, O] to dx [M, K]; adds to dweight [O, K] and dbias [O]."""
+    if packed.format is not None:
+        raise ValueError(f"packed holds {packed.format} weights, which are for inference")
     if need_dx and not packed.training:
         raise ValueError("need_dx=True needs weights packed with training=True")
     with np.errstate(all="ignore"):

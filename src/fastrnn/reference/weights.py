@@ -9,6 +9,7 @@ import numpy as np
 
 from fastrnn._checks import check_choice
 from fastrnn._types import CELL_COUNTS, Array, CellWeights
+from fastrnn.reference.quantization import check_format, quantized
 
 __all__ = ["Packed", "PackedLinear", "pack_linear", "pack_weights"]
 
@@ -26,6 +27,7 @@ class Packed:
     cell: str
     weights: CellWeights
     training: bool
+    format: str | None = None
 
     @property
     def input_size(self) -> int:
@@ -53,7 +55,9 @@ class Packed:
         return self.weights.weight_ih.dtype
 
 
-def pack_weights(cell: str, weights: CellWeights, training: bool = False) -> Packed:
+def pack_weights(
+    cell: str, weights: CellWeights, training: bool = False, format: str | None = None
+) -> Packed:
     """Snapshot the weights of one direction of one recurrent layer."""
     check_choice("cell", cell, CELL_COUNTS)
     if weights.weight_hr is not None and not CELL_COUNTS[cell].has_c:
@@ -62,16 +66,23 @@ def pack_weights(cell: str, weights: CellWeights, training: bool = False) -> Pac
         P, H = weights.weight_hr.shape
         raise ValueError(f"weight_hr must have shape (P, H) with 1 <= P <= H = {H}, got P = {P}")
     frozen = CellWeights._make(None if array is None else _frozen(array) for array in weights)
-    return Packed(cell, frozen, bool(training))
+    check_format(format, frozen.weight_ih.dtype, training)
+    frozen = frozen._replace(
+        weight_ih=quantized(frozen.weight_ih, format),
+        weight_hh=quantized(frozen.weight_hh, format),
+        weight_hr=None if frozen.weight_hr is None else quantized(frozen.weight_hr, format),
+    )
+    return Packed(cell, frozen, bool(training), format)
 
 
 @dataclass(frozen=True)
 class PackedLinear:
     """Weights of a linear map at the moment of packing."""
 
-    weight: Array
+    weight: Any
     bias: Array | None
     training: bool
+    format: str | None = None
 
     @property
     def in_features(self) -> int:
@@ -86,9 +97,15 @@ class PackedLinear:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The one dtype of every array in a call."""
-        return self.weight.dtype
+        dtype: np.dtype[Any] = self.weight.dtype
+        return dtype
 
 
-def pack_linear(weight: Array, bias: Array | None = None, training: bool = False) -> PackedLinear:
+def pack_linear(
+    weight: Array, bias: Array | None = None, training: bool = False, format: str | None = None
+) -> PackedLinear:
     """Snapshot the weights of a linear map: weight [O, K], bias [O] or None."""
-    return PackedLinear(_frozen(weight), None if bias is None else _frozen(bias), bool(training))
+    check_format(format, weight.dtype, training)
+    return PackedLinear(
+        quantized(_frozen(weight), format), None if bias is None else _frozen(bias), bool(training), format
+    )

@@ -214,7 +214,8 @@ def _token_stream(model: Sequential, never: Sequence[int]) -> Any:
     packed = []
     for k in range(recurrent.num_layers):
         weights = CellWeights(*(getattr(recurrent, f"{name}_l{k}").value for name in names))
-        packed.append(engine.pack_weights(recurrent.cell, weights))
+        packed.append(engine.pack_weights(recurrent.cell, weights, False, recurrent.quantized))
     bias: Array = output.bias.value.copy()
     bias[list(never)] = _NEVER
-    return engine.TokenStream(embedding.weight.value, packed, engine.pack_linear(output.weight.value, bias))
+    out = engine.pack_linear(output.weight.value, bias, False, output.quantized)
+    return engine.TokenStream(embedding.weight.value, packed, out)
