@@ -237,6 +237,7 @@ def make_row(**changes: Any) -> dict[str, Any]:
         "ratios": {"torch": 2.0, "jax": 8.0},
         "best_peer": "torch",
         "peak_fraction": 0.875,
+        "figures": {},
     }
     return {**row, **changes}
 
@@ -284,7 +285,19 @@ def test_the_report_of_ourselves_alone() -> None:
     text = table.report([alone], list(PEERS))
     assert "Geometric mean" not in text
     assert "Not installed: torch" in text
-    assert "no peer" in table.progress_line(alone)
+    assert table.progress_line(alone).endswith("avx2: 1.00 ms, 0.88 of the peak")
+
+
+def test_figures_are_columns_and_what_was_not_timed_has_none() -> None:
+    row = make_row(mode="peak memory", contenders={OURS: {}}, ratios={}, best_peer=None, figures={"MB": 12.5})
+    del row["peak_fraction"], row["fma_gflops"]
+    lines = table.report([row], []).splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["peak", "memory,", "float32,", "1", "thread,", "avx2"],
+        ["cell", "shape", "T,N,I,H", "MB"],
+        ["lstm", "batch-128", "100,32,128,128", "12.5"],
+    ]
+    assert table.progress_line(row).endswith("avx2: MB 12.5")
 
 
 def test_columns_are_aligned() -> None:
@@ -365,9 +378,7 @@ def test_compare_needs_something_in_common(run_compare: Callable[..., int]) -> N
 
 def test_a_job_survives_json() -> None:
     effort = Effort(seconds=1.0)
-    job = Job(
-        ["lstm"], [("a", (1, 2, 3, 4))], ["train"], "float32", 2, [0, 1], "", [OURS], "small", effort, "f"
-    )
+    job = Job("bench.peers", {"cells": ["lstm"]}, "float32", 2, [0, 1], "", effort, "f")
     again = Job.from_json(job.to_json())
     assert again.effort == effort
     assert again.to_json() == job.to_json()
