@@ -25,6 +25,8 @@ def onnx_model(problem: Problem) -> bytes:
         raise Unsupported("inference only")
     if problem.dtype != "float32":
         raise Unsupported("its recurrent operators compute in float32 only")
+    if problem.lengths is not None:
+        raise Unsupported("the model is written for equal lengths")
     if problem.cell not in OPERATORS:
         raise Unsupported(f"ONNX has no {problem.cell}")
     operator, attributes, order = OPERATORS[problem.cell]

@@ -44,9 +44,10 @@ def prepare(problem: Problem, threads: int) -> Prepared:
     fastrnn.set_num_threads(threads)
     layer = make_layer(problem)
     x, state, dy, dstate = problem.x, pair(problem.state), problem.dy, pair(problem.dstate)
+    lengths = problem.lengths
     if not problem.train:
         return Prepared(
-            run=lambda: layer(x, state),
+            run=lambda: layer(x, state, lengths=lengths),
             read=lambda result: named_results([result[0], *unpair(result[1])], [], WEIGHTS),
         )
     layer.train()
@@ -57,7 +58,7 @@ def prepare(problem: Problem, threads: int) -> Prepared:
         for p in parameters:
             p.touch()
         layer.zero_grad()
-        y, final = layer(x, state)
+        y, final = layer(x, state, lengths=lengths)
         return y, final, *layer.backward(dy, dstate)
 
     def read(result: Any) -> dict[str, np.ndarray]:
