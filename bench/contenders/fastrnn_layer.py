@@ -26,7 +26,7 @@ def make_layer(problem: Problem) -> Any:
     """A layer with the problem's weights."""
     if problem.cell not in LAYERS:
         raise Unsupported(f"no layer is known for the cell {problem.cell}")
-    layer = LAYERS[problem.cell](problem.shape.I, problem.shape.H, dtype=problem.dtype)
+    layer = LAYERS[problem.cell](problem.shape.I, problem.shape.H, dtype=problem.dtype, init="torch")
     layer.load_state_dict({f"{name}_l0": value for name, value in problem.weights.items()})
     return layer
 
