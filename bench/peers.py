@@ -6,9 +6,11 @@ import gc
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from bench import command
+from bench.agreement import tolerance
 from bench.contenders import MODULES, OURS, PEERS, REFERENCE, load, versions
 from bench.peak import Peak
 from bench.problem import REFERENCE_FLOPS, Problem, make_problem
@@ -42,7 +44,7 @@ def measure_row(job: Job, name: str, shape: Shape, cell: str, mode: str, peak: P
         if contender == OURS:
             truth = results
         else:
-            check(row, contender, problem, results, truth)
+            check(row, contender, results, truth, partial(tolerance, problem))
     row["peak_fraction"] = peak_fraction(time_row(row, runs, peak, job.effort), problem.flops, peak)
     return row
 

@@ -10,10 +10,12 @@ import gc
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from bench import command
+from bench.agreement import tolerance
 from bench.contenders import OURS, load, versions
 from bench.peak import Peak
 from bench.problem import Problem, make_problem
@@ -50,7 +52,7 @@ def measure_row(job: Job, name: str, shape: Shape, cell: str, mode: str, peak: P
     for peer in filter(versions, PEERS):
         if entered := enter(row, peer, lambda name=peer: load(name).prepare(ragged, job.threads)):
             runs[peer], results = entered
-            check(row, peer, ragged, results, truth)
+            check(row, peer, results, truth, partial(tolerance, ragged))
     samples = time_row(row, runs, peak, job.effort)
     row["peak_fraction"] = peak_fraction(samples, ragged.flops, peak)
     cost = paired_ratio(samples[OURS].seconds, samples[EQUAL].seconds) * equal.steps / ragged.steps

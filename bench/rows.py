@@ -15,7 +15,6 @@ from bench import agreement
 from bench.contenders import OURS, PEERS, Prepared, Unsupported
 from bench.machine import load_average
 from bench.peak import Peak
-from bench.problem import Problem
 from bench.timing import Effort, Samples, interleave, paired_ratio, time_once
 from bench.worker import Job
 from fastrnn import current_isa
@@ -72,14 +71,14 @@ def enter(
 def check(
     row: Row,
     contender: str,
-    problem: Problem,
     results: dict[str, np.ndarray],
     truth: dict[str, np.ndarray],
+    tolerance: Callable[[str], float],
 ) -> None:
-    """Note the errors of a contender's results against ours."""
+    """Note the errors of a contender's results against ours, and those beyond the tolerance of their array."""
     errors = agreement.compare(results, truth)
     row["errors"][contender] = errors
-    if told := agreement.disagreements(problem, errors):
+    if told := agreement.disagreements(errors, tolerance):
         row["disagreements"][contender] = told
 
 

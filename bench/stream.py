@@ -11,11 +11,13 @@ import itertools
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from scipy.linalg.blas import sasum
 
 from bench import command
+from bench.agreement import tolerance
 from bench.contenders import OURS, Prepared, versions
 from bench.contenders.steps import STEPS, Step
 from bench.peak import Peak
@@ -60,7 +62,7 @@ def measure_row(job: Job, cell: str, hidden: int, peak: Peak) -> Row:
         if contender == OURS:
             truth = results
         else:
-            check(row, contender, problem, results, truth)
+            check(row, contender, results, truth, partial(tolerance, problem))
     weights = sum(problem.weights[name].size for name in ("weight_ih", "weight_hh"))
     data, one = np.ones(weights, np.float32), np.ones(1, np.float32)
     runs |= {READ: lambda: sasum(data), CALL: lambda: sasum(one)}

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ if not (Path(__file__).parents[1] / "bench").is_dir():
 
 from bench import agreement, compare, peers, table, timing
 from bench.contenders import MODULES, OURS, PACKAGES, PEERS, REFERENCE, Unsupported, load, versions
-from bench.problem import WEIGHTS, make_problem
+from bench.problem import WEIGHTS, Problem, make_problem
 from bench.shapes import GROUPS, SHAPES, Shape, parse_shape
 from bench.timing import Effort, Samples, Tools, interleave
 from bench.worker import Job
@@ -81,6 +82,10 @@ def results(name: str, cell: str, dtype: str = "float32", train: bool = True) ->
     return prepared.read(prepared.run())
 
 
+def disagreements(problem: Problem, errors: dict[str, float]) -> list[str]:
+    return agreement.disagreements(errors, partial(agreement.tolerance, problem))
+
+
 def test_every_contender_has_its_packages() -> None:
     assert set(PACKAGES) == set(MODULES)
     assert set(MODULES) == {OURS, REFERENCE, *PEERS}
@@ -94,7 +99,7 @@ def test_engine_and_reference_agree(cell: str, dtype: str) -> None:
     errors = agreement.compare(results(REFERENCE, cell, dtype), results(OURS, cell, dtype))
     states = {"cn", "dc0"} if CELL_COUNTS[cell].has_c else set()
     assert set(errors) == {"y", "hn", "dx", "dh0", *states, *WEIGHTS}
-    assert agreement.disagreements(problem, errors) == []
+    assert disagreements(problem, errors) == []
 
 
 @pytest.mark.parametrize("peer", [name for name in PEERS if name != "torch"])
@@ -109,7 +114,7 @@ def test_peer_agrees(peer: str) -> None:
         except Unsupported:
             continue
         took_part.add(cell)
-        assert agreement.disagreements(problem, errors) == []
+        assert disagreements(problem, errors) == []
     assert took_part >= {"rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before"}
 
 
@@ -117,7 +122,7 @@ def test_a_wrong_result_is_told() -> None:
     problem = make_problem("gru", SMALL, "float32", True)
     good = results(OURS, "gru")
     bad = {**good, "weight_hh": np.roll(good["weight_hh"], 1, axis=0), "y": good["y"] * np.float32(1 + 1e-4)}
-    lines = agreement.disagreements(problem, agreement.compare(bad, good))
+    lines = disagreements(problem, agreement.compare(bad, good))
     assert [line.partition(":")[0] for line in lines] == ["y", "weight_hh"]
 
 

@@ -45,28 +45,31 @@ def torch_step(problem: Problem, threads: int) -> Step:
     return step
 
 
-def _session(problem: Problem, threads: int) -> tuple[Any, list[str]]:
+Linear = tuple[np.ndarray, np.ndarray]
+"""Weight ``[V, H]`` and bias ``[V]`` of an output layer; with one, a step answers with logits ``[1, V]``."""
+
+
+def _session(problem: Problem, threads: int, linear: Linear | None) -> tuple[Any, list[str]]:
     import onnxruntime
 
     from bench.contenders._onnx_model import onnx_model
     from bench.contenders.onnx_runtime import session_options
 
-    one = replace(problem, shape=problem.shape._replace(T=1))
-    model = onnx_model(one)
+    model = onnx_model(replace(problem, shape=problem.shape._replace(T=1)), linear)
     session = onnxruntime.InferenceSession(model, session_options(threads), ["CPUExecutionProvider"])
     return session, ["h", "c"][: len(problem.state)]
 
 
-def onnxruntime_step(problem: Problem, threads: int) -> Step:
+def onnxruntime_step(problem: Problem, threads: int, linear: Linear | None = None) -> Step:
     """``session.run``; what it returns goes in again. Only final states are asked for: they hold y."""
-    session, states = _session(problem, threads)
-    outputs = [f"{name}n" for name in states]
+    session, states = _session(problem, threads, linear)
+    outputs = [*(["logits"] if linear else []), *(f"{name}n" for name in states)]
     feed = {name: np.zeros_like(s) for name, s in zip(states, problem.state, strict=True)}
 
     def step(x: np.ndarray) -> np.ndarray:
         feed["x"] = x[None]
         new = session.run(outputs, feed)
-        for name, value in zip(states, new, strict=True):
+        for name, value in zip(reversed(states), reversed(new), strict=False):
             feed[name] = value
         y: np.ndarray = new[0][0]
         return y
@@ -74,15 +77,18 @@ def onnxruntime_step(problem: Problem, threads: int) -> Step:
     return step
 
 
-def onnxruntime_bound_step(problem: Problem, threads: int) -> Step:
+def onnxruntime_bound_step(problem: Problem, threads: int, linear: Linear | None = None) -> Step:
     """Everything bound beforehand, twice: the states that one call writes are those that the next reads."""
     import onnxruntime
 
-    session, states = _session(problem, threads)
-    x_buffer = np.zeros((1, 1, problem.shape.I), np.float32)
-    x_value = onnxruntime.OrtValue.ortvalue_from_numpy(x_buffer)
-    buffers = [[np.zeros_like(s) for s in problem.state] for _ in range(2)]
-    values = [[onnxruntime.OrtValue.ortvalue_from_numpy(b) for b in side] for side in buffers]
+    session, states = _session(problem, threads, linear)
+
+    def value(*sizes: int) -> Any:
+        return onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(sizes, np.float32))
+
+    x_value = value(1, 1, problem.shape.I)
+    logits = None if linear is None else value(1, 1, linear[1].size)
+    values = [[value(*s.shape) for s in problem.state] for _ in range(2)]
     bindings = []
     for k in range(2):
         binding = session.io_binding()
@@ -90,6 +96,8 @@ def onnxruntime_bound_step(problem: Problem, threads: int) -> Step:
         for name, read, written in zip(states, values[k], values[1 - k], strict=True):
             binding.bind_ortvalue_input(name, read)
             binding.bind_ortvalue_output(f"{name}n", written)
+        if logits is not None:
+            binding.bind_ortvalue_output("logits", logits)
         bindings.append(binding)
     k = 0
 
@@ -98,7 +106,7 @@ def onnxruntime_bound_step(problem: Problem, threads: int) -> Step:
         x_value.update_inplace(x[None])
         session.run_with_iobinding(bindings[k])
         k = 1 - k
-        y: np.ndarray = values[k][0].numpy()[0]
+        y: np.ndarray = (values[k][0] if logits is None else logits).numpy()[0]
         return y
 
     return step
