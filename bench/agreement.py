@@ -47,6 +47,17 @@ def loss_tolerance(name: str) -> float:
     return float(_tolerances.TORCH_FLOAT32_BACKWARD)
 
 
+def draw_error(cumulative: np.ndarray, drawn: int, uniform: float) -> float:
+    """How far a uniform number is from those that draw this symbol, given the cumulative probabilities."""
+    below = float(cumulative[drawn - 1]) if drawn else 0.0
+    return max(below - uniform, uniform - float(cumulative[drawn]), 0.0)
+
+
+def draw_tolerance() -> float:
+    """What rounding may move the edge between two symbols: as much as the probabilities."""
+    return float(_tolerances.TORCH_FLOAT32_FORWARD)
+
+
 def error(actual: np.ndarray, desired: np.ndarray) -> float:
     """Largest difference against the largest magnitude of `desired`; infinite if shapes or NaNs differ."""
     if actual.shape != desired.shape or not np.array_equal(np.isfinite(actual), np.isfinite(desired)):

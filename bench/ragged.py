@@ -1,7 +1,7 @@
 """Batches of different lengths: ``python -m bench.ragged --help``.
 
 Lengths are uniform in 1..T. In the same rounds: our layer on such a batch, our layer on equal lengths with as
-many useful steps as near as whole steps come, and PyTorch over packed sequences, padding included on both sides.
+many useful steps as near as whole steps come, and PyTorch over packed sequences, padded in and padded out.
 """
 
 from __future__ import annotations

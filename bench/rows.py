@@ -75,7 +75,7 @@ def check(
     truth: dict[str, np.ndarray],
     tolerance: Callable[[str], float],
 ) -> None:
-    """Note the errors of a contender's results against ours, and those beyond the tolerance of their array."""
+    """Note the errors of a contender's results against ours, and what is beyond its array's tolerance."""
     errors = agreement.compare(results, truth)
     row["errors"][contender] = errors
     if told := agreement.disagreements(errors, tolerance):

@@ -1,7 +1,7 @@
 """One step at a time with N = 1, Python call included: ``python -m bench.stream --help``.
 
-The bound of such a step is reading the weights once. What that takes is measured in the same rounds: `sasum` of
-the BLAS in SciPy, which does nothing but read, over as many bytes, less the same call over one number.
+The bound of such a step is reading the weights once. What that takes is measured in the same rounds: `sasum`
+of the BLAS in SciPy, which does nothing but read, over as many bytes, less the same call over one number.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import gc
 import itertools
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -34,12 +34,15 @@ LEAST_BYTES = 1 << 18
 """Of weights below this, reading takes less than the calls around it."""
 
 
-def prepared(step: Step, problem: Problem) -> Prepared:
-    """The first run is that of all steps of x, for the check; after that, one step after another."""
-    x = problem.x
-    outputs = {"y": np.stack([step(x_t).copy() for x_t in x])}
-    last = x[-1]
-    return Prepared(run=lambda: step(last), read=lambda _: outputs)
+def prepared(make: Callable[[Problem, int], Step], problem: Problem, threads: int) -> Prepared:
+    """Step by step over the last x; what is compared are all steps of x, by a stream of its own."""
+    step, last = make(problem, threads), problem.x[-1]
+
+    def outputs(_: object) -> dict[str, np.ndarray]:
+        fresh = make(problem, threads)
+        return {"y": np.stack([fresh(x).copy() for x in problem.x])}
+
+    return Prepared(lambda: step(last), outputs)
 
 
 def over_reading(ours: list[float], read: list[float], call: list[float]) -> float:
@@ -55,7 +58,7 @@ def measure_row(job: Job, cell: str, hidden: int, peak: Peak) -> Row:
     for contender, make in STEPS.items():
         if versions(contender.split()[0]) is None:
             continue
-        entered = enter(row, contender, lambda make=make: prepared(make(problem, job.threads), problem))
+        entered = enter(row, contender, lambda make=make: prepared(make, problem, job.threads))
         if entered is None:
             continue
         runs[contender], results = entered

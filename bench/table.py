@@ -84,7 +84,9 @@ def _names(rows: Iterable[Row], key: str) -> list[str]:
 
 def _section(rows: list[Row]) -> list[str]:
     timed = [
-        name for name in _names(rows, "contenders") if any(milliseconds(row, name) is not None for row in rows)
+        name
+        for name in _names(rows, "contenders")
+        if any(milliseconds(row, name) is not None for row in rows)
     ]
     figures = _names(rows, "figures")
     peers = any(row["best_peer"] for row in rows)
@@ -113,7 +115,8 @@ def _section(rows: list[Row]) -> list[str]:
     others = [name for name in PEERS if any(name in row["ratios"] for row in rows)]
     if not others:
         return text
-    means = [["cell", "to best", *(f"to {name}" for name in others), "lowest", "at", "of peak, large"]]
+    large = ["of peak, large"] if peak else []
+    means = [["cell", "to best", *(f"to {name}" for name in others), "lowest", "at", *large]]
     for cell in dict.fromkeys(row["cell"] for row in rows):
         means.append(_means([row for row in rows if row["cell"] == cell], cell, others))
     return [*text, "", "Geometric mean of peer's time / ours:", *align(means, left=1)]
@@ -132,7 +135,7 @@ def _means(rows: list[Row], cell: str, peers: list[str]) -> list[str]:
         *(number(geometric_mean(row["ratios"].get(name) for row in rows)) for name in peers),
         number(best_ratio(ranked[0])) if ranked else "-",
         ranked[0]["shape_name"] if ranked else "-",
-        f"{min(large):.2f}" if large else "-",
+        *([f"{min(large):.2f}" if large else "-"] if "peak_fraction" in rows[0] else []),
     ]
 
 

@@ -46,9 +46,7 @@ def onnx_model(problem: Problem, linear: tuple[np.ndarray, np.ndarray] | None = 
     }
     states = ("h", "c")[: len(problem.state)]
     outputs = ["y", *(f"{s}n" for s in states)]
-    nodes = [
-        helper.make_node(operator, ["x", *constants, "", *states], outputs, hidden_size=H, **attributes)
-    ]
+    nodes = [helper.make_node(operator, ["x", *constants, "", *states], outputs, hidden_size=H, **attributes)]
 
     def value(name: str, *sizes: int) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)

@@ -22,8 +22,7 @@ def fastrnn_step(problem: Problem, threads: int) -> Step:
     return step
 
 
-def torch_step(problem: Problem, threads: int) -> Step:
-    """The cell under inference mode. Its input shares the memory of x: nothing is copied."""
+def torch_cell(problem: Problem, threads: int) -> Any:
     import torch
 
     torch.set_num_threads(threads)
@@ -32,6 +31,14 @@ def torch_step(problem: Problem, threads: int) -> Step:
     with torch.no_grad():
         for name in WEIGHTS:
             getattr(cell, name).copy_(torch.from_numpy(problem.weights[name]))
+    return cell
+
+
+def torch_step(problem: Problem, threads: int) -> Step:
+    """The cell under inference mode. Its input shares the memory of x: nothing is copied."""
+    import torch
+
+    cell = torch_cell(problem, threads)
     state: Any = None
     pair = problem.cell == "lstm"
 
