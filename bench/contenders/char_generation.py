@@ -1,7 +1,7 @@
 """Generation character by character, in fastrnn, PyTorch and ONNX Runtime.
 
-A generator begins after symbol 0 and is called again and again; with uniform numbers ``[n]`` it draws from them
-by inverting the cumulative distribution, and with None as fast as it can from randomness of its own.
+A generator begins after symbol 0 and is called again and again; with uniform numbers ``[n]`` it draws by
+inverting the cumulative distribution, and with None as fast as it can from randomness of its own.
 """
 
 from __future__ import annotations
