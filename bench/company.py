@@ -2,7 +2,7 @@
 
 A. Two processes on the same cores, with as many threads each as there are cores, against one of them alone.
 B. Data full of denormals against ordinary data.
-C. The first call with a new T or N against the second one; that of a new layer against packing and the second.
+C. The first call with a new T or N against the second; that of a new layer against packing and the second.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def first_and_second(runs: Iterator[Callable[[], Any]], count: int) -> tuple[lis
 
 
 def first_calls_row(job: Job, cell: str, name: str, shape: Shape) -> Row:
-    """Inference. Each pair of calls has a size that is new, a little below that of the shape, or a new layer."""
+    """Inference. Each pair of calls has a new size, a little below that of the shape, or a new layer."""
     row = new_row(job, cell, "first calls", name, shape)
     problem = make_problem(cell, shape, job.dtype, False)
     layer, state = make_layer(problem), pair(problem.state)
