@@ -17,7 +17,7 @@ import numpy as np
 
 from bench import command
 from bench.agreement import loss_tolerance
-from bench.contenders import OURS, Prepared, versions
+from bench.contenders import OURS, Prepared
 from bench.contenders.char_generation import CHARACTERS, GENERATIONS, Generate, text_disagreement
 from bench.contenders.char_training import TRAININGS
 from bench.network import EMBEDDING, Network, make_batches, make_network
@@ -33,11 +33,11 @@ BATCHES = 8
 
 
 def first_calls(
-    row: Row, contenders: Mapping[str, Any], prepare: Callable[[Any], Prepared]
+    job: Job, row: Row, contenders: Mapping[str, Any], prepare: Callable[[Any], Prepared]
 ) -> Iterator[tuple[str, Callable[[], Any], dict[str, np.ndarray]]]:
-    """Those contenders that are installed and take part: name, what to time, results of the first calls."""
+    """Those contenders that take part: name, what to time, results of the first calls."""
     for name, make in contenders.items():
-        if versions(name.split()[0]) is None:
+        if name.split()[0] not in (OURS, *job.parameters["peers"]):
             continue
         if entered := enter(row, name, lambda make=make: prepare(make)):
             yield name, *entered
@@ -68,7 +68,7 @@ def training_row(job: Job, network: Network, peak: Peak) -> Row:
 
     runs = {}
     truth: dict[str, np.ndarray] = {}
-    for name, run, results in first_calls(row, TRAININGS, prepare):
+    for name, run, results in first_calls(job, row, TRAININGS, prepare):
         runs[name] = run
         truth = truth or results
         if name != OURS:
@@ -93,7 +93,7 @@ def generation_row(job: Job, network: Network, peak: Peak) -> Row:
 
     runs = {}
     truth: dict[str, np.ndarray] = {}
-    for name, run, results in first_calls(row, GENERATIONS, prepare):
+    for name, run, results in first_calls(job, row, GENERATIONS, prepare):
         runs[name] = run
         truth = truth or results
         equal = int(np.argmin(np.append(results["text"] == truth["text"], False)))
@@ -109,7 +109,7 @@ def generation_row(job: Job, network: Network, peak: Peak) -> Row:
         row["figures"][f"characters/s{name.removeprefix(OURS)}"] = CHARACTERS / statistics.median(
             samples[name].seconds
         )
-        for peer in PEERS:
+        for peer in job.parameters["peers"]:
             row["figures"][f"to {peer}{name.removeprefix(OURS)}"] = best_ratio_to(samples, peer, name)
     return row
 
@@ -134,18 +134,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default_cells=("lstm", "gru"),
     )
     p.add_argument("--parts", choices=("both", "training", "generation"), default="both")
+    command.add_peers(p, PEERS)
     options = p.parse_args(arguments)
     quick = options.quick
     training = [8, 4, 32] if quick else [64, 32, 256]
     generation = [16] if quick else [64, 256, 512]
+    peers = command.installed_peers(options)
     jobs = []
     if options.parts != "generation":
-        parameters = {"cells": options.cells, "training": training, "generation": []}
+        parameters = {"cells": options.cells, "training": training, "generation": [], "peers": peers}
         jobs += command.make_jobs(options, "bench.char_model", parameters)
     if options.parts != "training":
-        parameters = {"cells": options.cells, "training": None, "generation": generation}
+        parameters = {"cells": options.cells, "training": None, "generation": generation, "peers": peers}
         jobs += command.make_jobs(options, "bench.char_model", parameters, threads=(1,))
-    return command.run(jobs, options, PEERS)
+    return command.run(jobs, options)
 
 
 if __name__ == "__main__":

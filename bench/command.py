@@ -83,6 +83,21 @@ def new_parser(
     return p
 
 
+def add_peers(
+    p: argparse.ArgumentParser, known: Sequence[str] = PEERS, default: Sequence[str] | None = None
+) -> None:
+    p.add_argument(
+        "--peers",
+        type=words(one_of("peers", known)),
+        default=list(known if default is None else default),
+        help=f"of {', '.join(known)}; default: {', '.join(default or ['every one that is installed'])}",
+    )
+
+
+def installed_peers(options: argparse.Namespace) -> list[str]:
+    return [name for name in options.peers if versions(name) is not None]
+
+
 def add_shapes(p: argparse.ArgumentParser, default: str) -> None:
     p.add_argument(
         "--shapes",
@@ -157,7 +172,7 @@ def run_job(job: Job) -> int:
     ).returncode
 
 
-def run(jobs: Sequence[Job], options: argparse.Namespace, peers: Sequence[str] = PEERS) -> int:
+def run(jobs: Sequence[Job], options: argparse.Namespace) -> int:
     """Run the jobs, print and store what they found; the exit status says whether results agree."""
     result: dict[str, Any] = {
         "format": FORMAT,
@@ -181,7 +196,7 @@ def run(jobs: Sequence[Job], options: argparse.Namespace, peers: Sequence[str] =
         lines = rows_file.read_text().splitlines(keepends=True)
         result["rows"] = [json.loads(line) for line in lines if line.endswith("\n")]
     rows = result["rows"]
-    print(report(rows, [name for name in peers if versions(name) is None]))
+    print(report(rows, [name for name in options.peers if versions(name) is None]))
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     if status:

@@ -21,7 +21,7 @@ import numpy as np
 
 from bench import command
 from bench.agreement import tolerance
-from bench.contenders import MODULES, OURS, PEERS, load, versions
+from bench.contenders import OURS, load
 from bench.contenders.fastrnn_layer import make_layer, pair
 from bench.peak import Peak
 from bench.problem import Problem, make_problem
@@ -32,6 +32,7 @@ from bench.timing import Effort, paired_ratio, time_once
 from bench.worker import Job
 
 DENORMAL = 1e-41
+"""So small a factor that of ordinary numbers it leaves what only denormals can hold."""
 PARTS = ("processes", "denormals", "first calls")
 TURN_SECONDS = 0.2
 """Of one process alone: as long as many slices that a scheduler gives."""
@@ -96,23 +97,23 @@ def processes_row(job: Job, cell: str, name: str, shape: Shape, mode: str) -> Ro
 # B. Denormals
 
 
-def with_denormals(problem: Problem) -> Problem:
-    """Every other input, state and gradient so small that only denormals can hold it."""
+def scaled(problem: Problem, factor: float) -> Problem:
+    """Every other input, state and gradient times a factor, in new arrays."""
 
-    def spoil(array: np.ndarray) -> np.ndarray:
+    def scale(array: np.ndarray) -> np.ndarray:
         array = array.copy()
-        array[..., ::2] *= DENORMAL
+        array[..., ::2] *= factor
         return array
 
-    spoiled = {name: spoil(getattr(problem, name)) for name in ("x", "dy")}
-    states = {name: tuple(map(spoil, getattr(problem, name))) for name in ("state", "dstate")}
-    return replace(problem, **spoiled, **states)
+    arrays = {name: scale(getattr(problem, name)) for name in ("x", "dy")}
+    states = {name: tuple(map(scale, getattr(problem, name))) for name in ("state", "dstate")}
+    return replace(problem, **arrays, **states)
 
 
 def denormals_row(job: Job, cell: str, name: str, shape: Shape, mode: str, peak: Peak) -> Row:
     row = new_row(job, cell, f"denormals against ordinary data, {mode}", name, shape)
-    ordinary = make_problem(cell, shape, job.dtype, mode == "train")
-    spoiled = with_denormals(ordinary)
+    problem = make_problem(cell, shape, job.dtype, mode == "train")
+    ordinary, spoiled = scaled(problem, 1.0), scaled(problem, DENORMAL)
     runs: dict[str, Callable[[], Any]] = {}
     truth: dict[str, np.ndarray] = {}
     for contender in job.parameters["contenders"]:
@@ -203,18 +204,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=list(PARTS),
         help=f"of {', '.join(PARTS)}; default: all",
     )
-    p.add_argument(
-        "--peers",
-        type=command.words(command.one_of("peers", PEERS)),
-        default=list(PEERS),
-        help="default: every one that is installed",
-    )
+    command.add_peers(p)
     options = p.parse_args(arguments)
-    wanted = [name for name in MODULES if name in (OURS, *options.peers) and versions(name) is not None]
     parameters = {
         "cells": options.cells,
         "shapes": command.chosen_shapes(options, full, quick),
-        "contenders": wanted,
+        "contenders": [OURS, *command.installed_peers(options)],
         "turn_seconds": 0.01 if options.quick else TURN_SECONDS,
     }
     several, one = (
@@ -229,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if one:
         jobs += command.make_jobs(options, "bench.company", {**parameters, "parts": one}, threads=(1,))
-    return command.run(jobs, options, options.peers)
+    return command.run(jobs, options)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 
 import fastrnn
 from bench import command
-from bench.contenders import OURS, PEERS, load, versions
+from bench.contenders import OURS, load
 from bench.peak import Peak
 from bench.problem import Problem, make_problem
 from bench.processes import in_fresh_process
@@ -33,7 +33,7 @@ from bench.worker import Job
 MEGABYTE = 1e6
 WARM_UP = Shape(3, 2, 4, 5)
 LONG, QUICK = "20000,8,256,256", "2000,8,32,32"
-KEPT = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 6, "gru": 4, "gru_reset_before": 4}
+KEPT = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 6, "gru": 4, "gru_reset_before": 4, "mingru": 2, "minlstm": 3}
 """Reals for each hidden unit and step that backward needs besides x and y, its own gradients in their place:
 the gates; of an LSTM also c and tanh(c), of a GRU also the recurrent part of n."""
 
@@ -136,12 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     p = command.new_parser("memory", "Measure the peak memory of training steps.")
     full = ["batch-128", "batch-256", "single-64", "500,32,64,256"]
     command.add_shapes(p, ", ".join(full))
-    p.add_argument(
-        "--peers",
-        type=command.words(command.one_of("peers", PEERS)),
-        default=["torch"],
-        help="who else is measured; default: torch",
-    )
+    command.add_peers(p, default=["torch"])
     p.add_argument(
         "--long",
         nargs="*",
@@ -162,10 +157,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "shapes": command.chosen_shapes(options, full, [QUICK]),
         "long": [shape for part in long for shape in part],
         "every": options.every,
-        "peers": [name for name in options.peers if versions(name) is not None],
+        "peers": command.installed_peers(options),
     }
     jobs = command.make_jobs(options, "bench.memory", parameters, threads=(1,), effort=Effort(min_rounds=3))
-    return command.run(jobs, options, options.peers)
+    return command.run(jobs, options)
 
 
 if __name__ == "__main__":

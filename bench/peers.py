@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import command
 from bench.agreement import tolerance
-from bench.contenders import MODULES, OURS, PEERS, REFERENCE, load, versions
+from bench.contenders import MODULES, OURS, REFERENCE, load
 from bench.peak import Peak
 from bench.problem import REFERENCE_FLOPS, Problem, make_problem
 from bench.rows import Row, check, enter, new_row, peak_fraction, time_row
@@ -73,12 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=["float32"],
         help="float32, float64 or both",
     )
-    p.add_argument(
-        "--peers",
-        type=command.words(command.one_of("peers", PEERS)),
-        default=list(PEERS),
-        help="default: every one that is installed",
-    )
+    command.add_peers(p)
     p.add_argument(
         "--reference",
         choices=("small", "always", "never"),
@@ -86,17 +81,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="when the NumPy reference takes part",
     )
     options = p.parse_args(arguments)
-    wanted = [OURS, *options.peers, REFERENCE]
+    wanted = [OURS, *command.installed_peers(options), REFERENCE]
     parameters = {
         "cells": options.cells,
         "modes": options.modes,
         "shapes": command.chosen_shapes(options, ["all"], ["quick"]),
-        "contenders": [name for name in MODULES if name in wanted and versions(name) is not None],
+        "contenders": [name for name in MODULES if name in wanted],
         "reference": options.reference,
     }
-    return command.run(
-        command.make_jobs(options, "bench.peers", parameters, dtypes=options.dtype), options, options.peers
-    )
+    jobs = command.make_jobs(options, "bench.peers", parameters, dtypes=options.dtype)
+    return command.run(jobs, options)
 
 
 if __name__ == "__main__":

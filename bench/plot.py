@@ -21,6 +21,8 @@ STYLES = {
     "lstm": ("LSTM", "#D55E00", "s"),
     "gru": ("GRU", "#009E73", "^"),
     "gru_reset_before": ("GRU, reset before", "#CC79A7", "v"),
+    "mingru": ("minGRU", "#E69F00", "P"),
+    "minlstm": ("minLSTM", "#999999", "X"),
 }
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 

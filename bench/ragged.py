@@ -16,7 +16,7 @@ import numpy as np
 
 from bench import command
 from bench.agreement import tolerance
-from bench.contenders import OURS, load, versions
+from bench.contenders import OURS, load
 from bench.peak import Peak
 from bench.problem import Problem, make_problem
 from bench.rows import Row, check, enter, new_row, peak_fraction, time_row
@@ -49,7 +49,7 @@ def measure_row(job: Job, name: str, shape: Shape, cell: str, mode: str, peak: P
     assert entered is not None
     runs[OURS], truth = entered
     runs[EQUAL] = ours.prepare(equal, job.threads).run
-    for peer in filter(versions, PEERS):
+    for peer in job.parameters["peers"]:
         if entered := enter(row, peer, lambda name=peer: load(name).prepare(ragged, job.threads)):
             runs[peer], results = entered
             check(row, peer, results, truth, partial(tolerance, ragged))
@@ -71,9 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     p = command.new_parser("ragged", "Measure batches of rows of different lengths.")
     full, quick = ["batch-64", "batch-128", "50,32,256,256"], ["20,8,16,24"]
     command.add_shapes(p, ", ".join(full))
+    command.add_peers(p, PEERS)
     options = p.parse_args(arguments)
-    parameters = {"cells": options.cells, "shapes": command.chosen_shapes(options, full, quick)}
-    return command.run(command.make_jobs(options, "bench.ragged", parameters), options, PEERS)
+    parameters = {
+        "cells": options.cells,
+        "shapes": command.chosen_shapes(options, full, quick),
+        "peers": command.installed_peers(options),
+    }
+    return command.run(command.make_jobs(options, "bench.ragged", parameters), options)
 
 
 if __name__ == "__main__":

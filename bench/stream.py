@@ -18,7 +18,7 @@ from scipy.linalg.blas import sasum
 
 from bench import command
 from bench.agreement import tolerance
-from bench.contenders import OURS, Prepared, versions
+from bench.contenders import OURS, Prepared
 from bench.contenders.steps import STEPS, Step
 from bench.peak import Peak
 from bench.problem import Problem, make_problem
@@ -56,7 +56,7 @@ def measure_row(job: Job, cell: str, hidden: int, peak: Peak) -> Row:
     runs = {}
     truth: dict[str, np.ndarray] = {}
     for contender, make in STEPS.items():
-        if versions(contender.split()[0]) is None:
+        if contender.split()[0] not in (OURS, *job.parameters["peers"]):
             continue
         entered = enter(row, contender, lambda make=make: prepared(make, problem, job.threads))
         if entered is None:
@@ -89,11 +89,13 @@ def measure(job: Job, peak: Peak) -> Iterator[Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     p = command.new_parser("stream", "Measure layer.stream().step against the steps of others.", cells=CELLS)
     p.add_argument("--hidden", type=command.words(int), help=f"default: {','.join(map(str, HIDDEN))}")
+    command.add_peers(p, ("torch", "onnxruntime"))
     options = p.parse_args(arguments)
     hidden = options.hidden or ([16, 256] if options.quick else HIDDEN)
-    parameters = {"cells": options.cells, "hidden": hidden}
+    peers = command.installed_peers(options)
+    parameters = {"cells": options.cells, "hidden": hidden, "peers": peers}
     jobs = command.make_jobs(options, "bench.stream", parameters, threads=(1,))
-    return command.run(jobs, options, ("torch", "onnxruntime"))
+    return command.run(jobs, options)
 
 
 if __name__ == "__main__":
