@@ -154,8 +154,8 @@ def allocate(megabytes: int) -> int:
 @pytest.mark.skipif(not STATUS.exists(), reason="only Linux tells")
 def test_a_peak_is_what_was_held_at_once() -> None:
     peak = in_fresh_process(allocate, 64)
-    # The array, and what NumPy touches for the first time.
-    assert 64 << 20 <= peak < 66 << 20
+    # The array, and what NumPy touches for the first time; the kernel's counters lag by a few hundred KiB.
+    assert 63 << 20 <= peak < 66 << 20
 
 
 # Company
