@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -24,14 +23,16 @@ Generate = Callable[[np.ndarray | None], np.ndarray]
 
 
 def fastrnn_generation(network: Network, threads: int, weights: str = "float32") -> Generate:
-    """The stream that TextGenerator samples from; `weights` may be a kind that ``layer.quantize`` takes."""
+    """The stream that TextGenerator samples from; `weights` may be a format of ``model.quantize``."""
     import fastrnn
     from fastrnn.tasks._text_model import _token_stream
 
     fastrnn.set_num_threads(threads)
     model = our_model(network)
     if weights != "float32":
-        model = quantized(model, weights)
+        if not hasattr(model, "quantize"):
+            raise Unsupported(f"this fastrnn has no {weights} weights")
+        model = model.quantize(weights)
     stream = _token_stream(model, never=())
     stream.feed(np.array([FIRST]))
     rng = np.random.default_rng(0)
@@ -43,16 +44,6 @@ def fastrnn_generation(network: Network, threads: int, weights: str = "float32")
         return drawn
 
     return generate
-
-
-def quantized(model: Any, weights: str) -> Any:
-    """The model with the weights of its recurrent layer in few bits."""
-    import fastrnn
-
-    embedding, recurrent, linear = model
-    if not hasattr(recurrent, "quantize"):
-        raise Unsupported(f"this fastrnn has no {weights} weights")
-    return fastrnn.Sequential(embedding, recurrent.quantize(weights) or recurrent, linear)
 
 
 def draw(logits: np.ndarray, uniform: float) -> int:
