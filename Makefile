@@ -12,10 +12,10 @@ requirements = $(BIN)/python -c "import tomllib; extras = tomllib.load(open('pyp
 	print(*extras['project']['optional-dependencies']['$(1)'], sep='\n')" | xargs $(PIP) install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-c sanitize test-neon lint format bench wheel clean
+.PHONY: help demo test test-all test-c sanitize test-neon lint format bench performance wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed ## train a small text generator, print its score beside a baseline's, draw its loss
 	$(BIN)/fastrnn demo --out demo-output
@@ -50,8 +50,13 @@ format: $(VENV)/.dev ## rewrite the Python and C sources the way `make lint` wan
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(C_FILES)
 
-bench: $(VENV)/.bench ## time cells, operations and streams; ARGS="--quick"; against all peers: bench/README.md
+bench: $(VENV)/.bench ## time cells and operations one by one; ARGS="--quick"; all other benchmarks: bench/README.md
 	$(BIN)/python -m pytest bench --benchmark-only $(ARGS)
+
+performance: $(VENV)/.bench ## measure against all peers that are installed, and rewrite that section of the README
+	mkdir -p bench/results
+	$(BIN)/python -m bench.peers --json bench/results/peers.json $(ARGS)
+	$(BIN)/python -m bench.report bench/results/peers.json --readme README.md
 
 wheel: $(VENV)/.dev ## build the source distribution, and from it the wheel, into dist/
 	rm -rf dist

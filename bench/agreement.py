@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -41,6 +42,22 @@ def tolerance(problem: Problem, name: str) -> float:
     return max(_tolerances.backward_tolerance(problem.dtype, I + H, T, T * N), promised)
 
 
+def loss_tolerance(name: str) -> float:
+    """Of the losses of some training steps: each rests on the gradients of those before it."""
+    return float(_tolerances.TORCH_FLOAT32_BACKWARD)
+
+
+def draw_error(cumulative: np.ndarray, drawn: int, uniform: float) -> float:
+    """How far a uniform number is from those that draw this symbol, given the cumulative probabilities."""
+    below = float(cumulative[drawn - 1]) if drawn else 0.0
+    return max(below - uniform, uniform - float(cumulative[drawn]), 0.0)
+
+
+def draw_tolerance() -> float:
+    """What rounding may move the edge between two symbols: as much as the probabilities."""
+    return float(_tolerances.TORCH_FLOAT32_FORWARD)
+
+
 def error(actual: np.ndarray, desired: np.ndarray) -> float:
     """Largest difference against the largest magnitude of `desired`; infinite if shapes or NaNs differ."""
     if actual.shape != desired.shape or not np.array_equal(np.isfinite(actual), np.isfinite(desired)):
@@ -59,10 +76,10 @@ def compare(actual: dict[str, np.ndarray], desired: dict[str, np.ndarray]) -> di
     }
 
 
-def disagreements(problem: Problem, errors: dict[str, float]) -> list[str]:
+def disagreements(errors: dict[str, float], tolerance: Callable[[str], float]) -> list[str]:
     """What is to be said of errors beyond their tolerance, one line an array."""
     return [
-        f"{name}: error {value:.3g}, tolerance {tolerance(problem, name):.3g}"
+        f"{name}: error {value:.3g}, tolerance {tolerance(name):.3g}"
         for name, value in errors.items()
-        if not value <= tolerance(problem, name)
+        if not value <= tolerance(name)
     ]

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from bench.contenders import REFERENCE, Unsupported, load
-from bench.problem import make_problem
+from bench.problem import REFERENCE_FLOPS, make_problem
 from bench.shapes import Shape
-from bench.worker import REFERENCE_FLOPS
 from fastrnn._types import CELLS
 
 

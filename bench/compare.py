@@ -1,4 +1,4 @@
-"""Tell two results of `bench.peers` apart: ``python bench/compare.py A.json B.json``.
+"""Tell two results of one benchmark apart: ``python bench/compare.py A.json B.json``.
 
 A row is slower or faster when our time in B differs from that in A by more than the threshold and by more
 than the noise of the two measurements. Before that, B is corrected for the speed of the machine: by what the
@@ -72,9 +72,12 @@ def change(key: str, a: dict[str, Any], b: dict[str, Any]) -> Change:
 
 
 def changes(a: dict[str, Any], b: dict[str, Any]) -> list[Change]:
-    """Rows that both results have, in the order of A."""
-    theirs = {key_of(row): row for row in b["rows"]}
-    return [change(key, row, theirs[key]) for row in a["rows"] if (key := key_of(row)) in theirs]
+    """Rows in which both results have times of ours, in the order of A."""
+    timed = [
+        [r for r in result["rows"] if "samples_ms" in r["contenders"].get(OURS, {})] for result in (a, b)
+    ]
+    theirs = {key_of(row): row for row in timed[1]}
+    return [change(key, row, theirs[key]) for row in timed[0] if (key := key_of(row)) in theirs]
 
 
 def machine_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:

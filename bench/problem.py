@@ -15,6 +15,9 @@ from fastrnn._types import CELL_COUNTS
 
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
+REFERENCE_FLOPS = 50_000_000
+"""The NumPy reference takes part unasked in problems of at most this many operations."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -37,6 +40,13 @@ class Problem:
     """``[T, N, H]``"""
     dstate: tuple[np.ndarray, ...]
     """Like `state`"""
+    lengths: np.ndarray | None = None
+    """``[N]``, the steps of each row of a ragged batch; None if all have T."""
+
+    @property
+    def steps(self) -> int:
+        """Useful steps, all rows together."""
+        return self.shape.T * self.shape.N if self.lengths is None else int(self.lengths.sum())
 
     @property
     def flops(self) -> int:
@@ -45,12 +55,15 @@ class Problem:
         A training step does the products of a forward pass three times: forward, gradients of x and h,
         gradients of the weights.
         """
-        T, N, I, H = self.shape  # noqa: E741
+        _, _, I, H = self.shape  # noqa: E741
         counts = CELL_COUNTS[self.cell]
-        return 2 * T * N * H * (counts.gates * I + counts.recurrent_gates * H) * (3 if self.train else 1)
+        products = counts.gates * I + counts.recurrent_gates * H
+        return 2 * self.steps * H * products * (3 if self.train else 1)
 
 
-def make_problem(cell: str, shape: Shape, dtype: str, train: bool, seed: int = 0) -> Problem:
+def make_problem(
+    cell: str, shape: Shape, dtype: str, train: bool, seed: int = 0, lengths: np.ndarray | None = None
+) -> Problem:
     """Draw inputs, gradients ~ N(0, 1) and weights ~ U(-1/sqrt(H), 1/sqrt(H)), the same for the same seed."""
     rng = np.random.default_rng(seed)
     T, N, I, H = shape  # noqa: E741
@@ -80,4 +93,5 @@ def make_problem(cell: str, shape: Shape, dtype: str, train: bool, seed: int = 0
         ),
         dy=normal(T, N, H),
         dstate=tuple(normal(1, N, H) for _ in range(states)),
+        lengths=lengths,
     )

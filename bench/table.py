@@ -6,16 +6,18 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from bench.contenders import MODULES, OURS, PEERS
+from bench.contenders import OURS, PEERS
 
 Row = dict[str, Any]
 LARGE_ROWS, LARGE_HIDDEN = 32, 128
+MODES = {"train": "training step", "infer": "inference"}
+"""What the report calls them; any other mode is its own name."""
 
 
 def milliseconds(row: Row, contender: str) -> float | None:
     """Median over the rounds, or None if it did not take part."""
-    entry = row["contenders"].get(contender)
-    return None if entry is None else statistics.median(entry["samples_ms"])
+    samples = row["contenders"].get(contender, {}).get("samples_ms")
+    return statistics.median(samples) if samples else None
 
 
 def number(value: float | None) -> str:
@@ -56,14 +58,16 @@ def align(lines: Sequence[Sequence[str]], left: int) -> list[str]:
 def progress_line(row: Row) -> str:
     """One row in a few words, while the next one is measured."""
     best = row["best_peer"]
-    parts = [
-        f"{row['mode']} {row['cell']} {row['shape_name']} {row['dtype']} x{row['threads']} {row['isa']}:",
-        f"{number(milliseconds(row, OURS))} ms,",
-        f"{number(best_ratio(row))} to {best}," if best else "no peer,",
-        f"{row['peak_fraction']:.2f} of the peak",
-    ]
+    parts = [f"{number(milliseconds(row, OURS))} ms"] if milliseconds(row, OURS) else []
+    parts += [f"{number(best_ratio(row))} to {best}"] if best else []
+    parts += [f"{row['peak_fraction']:.2f} of the peak"] if "peak_fraction" in row else []
+    parts += [f"{name} {number(value)}" for name, value in row["figures"].items()]
     parts += [f"DISAGREES with {name}" for name in row["disagreements"]]
-    return " ".join(parts)
+    return f"{_title(row)}: {', '.join(parts)}"
+
+
+def _title(row: Row) -> str:
+    return f"{row['mode']} {row['cell']} {row['shape_name']} {row['dtype']} x{row['threads']} {row['isa']}"
 
 
 def _sections(rows: Sequence[Row]) -> dict[tuple[Any, ...], list[Row]]:
@@ -73,28 +77,48 @@ def _sections(rows: Sequence[Row]) -> dict[tuple[Any, ...], list[Row]]:
     return sections
 
 
+def _names(rows: Iterable[Row], key: str) -> list[str]:
+    """Contenders or figures of all rows, in the order in which they first appear."""
+    return list(dict.fromkeys(name for row in rows for name in row[key]))
+
+
 def _section(rows: list[Row]) -> list[str]:
-    present = [name for name in MODULES if any(name in row["contenders"] for row in rows)]
-    peers = [name for name in present if name in PEERS]
-    lines = [["cell", "shape", "T,N,I,H", *present, "best peer", "ratio", "of peak"]]
+    timed = [
+        name
+        for name in _names(rows, "contenders")
+        if any(milliseconds(row, name) is not None for row in rows)
+    ]
+    figures = _names(rows, "figures")
+    peers = any(row["best_peer"] for row in rows)
+    peak = any("peak_fraction" in row for row in rows)
+    lines = [
+        [
+            *("cell", "shape", "T,N,I,H", *timed),
+            *(("best peer", "ratio") if peers else ()),
+            *(("of peak",) if peak else ()),
+            *figures,
+        ]
+    ]
     for row in rows:
         lines.append(
             [
                 row["cell"],
                 row["shape_name"] + ("!" if row["disagreements"] else ""),
                 ",".join(map(str, row["shape"])),
-                *(number(milliseconds(row, name)) for name in present),
-                row["best_peer"] or "-",
-                number(best_ratio(row)),
-                f"{row['peak_fraction']:.2f}",
+                *(number(milliseconds(row, name)) for name in timed),
+                *((row["best_peer"] or "-", number(best_ratio(row))) if peers else ()),
+                *((f"{row['peak_fraction']:.2f}",) if peak else ()),
+                *(number(row["figures"].get(name)) for name in figures),
             ]
         )
     text = align(lines, left=3)
-    if not peers:
+    others = [name for name in PEERS if any(name in row["ratios"] for row in rows)]
+    if not others:
         return text
-    means = [["cell", "to best", *(f"to {name}" for name in peers), "lowest", "at", "of peak, large"]]
+    large = ["of peak, large"] if peak else []
+    means = [["cell", "to best", *(f"to {name}" for name in others), "lowest", "at", *large]]
     for cell in dict.fromkeys(row["cell"] for row in rows):
-        means.append(_means([row for row in rows if row["cell"] == cell], cell, peers))
+        means.append(_means([row for row in rows if row["cell"] == cell], cell, others))
     return [*text, "", "Geometric mean of peer's time / ours:", *align(means, left=1)]
 
 
@@ -103,7 +127,7 @@ def _means(rows: list[Row], cell: str, peers: list[str]) -> list[str]:
     large = [
         row["peak_fraction"]
         for row in rows
-        if row["shape"][1] >= LARGE_ROWS and row["shape"][3] >= LARGE_HIDDEN
+        if "peak_fraction" in row and row["shape"][1] >= LARGE_ROWS and row["shape"][3] >= LARGE_HIDDEN
     ]
     return [
         cell,
@@ -111,42 +135,71 @@ def _means(rows: list[Row], cell: str, peers: list[str]) -> list[str]:
         *(number(geometric_mean(row["ratios"].get(name) for row in rows)) for name in peers),
         number(best_ratio(ranked[0])) if ranked else "-",
         ranked[0]["shape_name"] if ranked else "-",
-        f"{min(large):.2f}" if large else "-",
+        *([f"{min(large):.2f}" if large else "-"] if "peak_fraction" in rows[0] else []),
     ]
 
 
 def _first_calls(rows: list[Row]) -> list[str]:
-    present = [name for name in MODULES if any(name in row["contenders"] for row in rows)]
-
     def first(row: Row, name: str) -> float | None:
-        entry = row["contenders"].get(name)
-        return None if entry is None else entry["prepare_ms"] + entry["first_ms"]
+        entry = row["contenders"].get(name, {})
+        return entry["prepare_ms"] + entry["first_ms"] if "first_ms" in entry else None
 
+    present = [
+        name for name in _names(rows, "contenders") if any(first(row, name) is not None for row in rows)
+    ]
+    if not present:
+        return []
     lines = [["cell", "shape", *present]]
     for row in rows:
         lines.append([row["cell"], row["shape_name"], *(number(first(row, name)) for name in present)])
     return align(lines, left=2)
 
 
+def speedups(rows: Sequence[Row]) -> list[tuple[Row, dict[int, float]]]:
+    """Our time with the fewest threads over that with each other number, of rows measured with several."""
+    groups: dict[tuple[Any, ...], dict[int, Row]] = {}
+    for row in rows:
+        if milliseconds(row, OURS) is not None:
+            key = (row["mode"], row["cell"], tuple(row["shape"]), row["dtype"], row["isa"])
+            groups.setdefault(key, {})[row["threads"]] = row
+    found = []
+    for group in groups.values():
+        fewest, *more = sorted(group)
+        base = milliseconds(group[fewest], OURS)
+        if more and base:
+            found.append((group[fewest], {n: base / (milliseconds(group[n], OURS) or base) for n in more}))
+    return found
+
+
+def _scaling(rows: Sequence[Row]) -> list[str]:
+    found = speedups(rows)
+    if not found:
+        return []
+    threads = sorted({n for _, gains in found for n in gains})
+    lines = [["mode", "cell", "shape", "T,N,I,H", *map(str, threads)]]
+    for row, gains in found:
+        sizes = ",".join(map(str, row["shape"]))
+        numbers = [number(gains.get(n)) for n in threads]
+        lines.append([row["mode"], row["cell"], row["shape_name"], sizes, *numbers])
+    return ["Our speed-up by threads, over one:", *align(lines, left=4), ""]
+
+
 def report(rows: Sequence[Row], not_installed: Sequence[str]) -> str:
     """Everything that was measured, as text."""
     out: list[str] = []
     title: Callable[[tuple[Any, ...]], str] = lambda key: (  # noqa: E731
-        f"{'training step' if key[0] == 'train' else 'inference'}, {key[1]}, "
-        f"{key[2]} thread{'s' if key[2] > 1 else ''}, {key[3]}"
+        f"{MODES.get(key[0], key[0])}, {key[1]}, {key[2]} thread{'s' if key[2] > 1 else ''}, {key[3]}"
     )
     for key, section in _sections(rows).items():
-        peak = statistics.median(g for row in section for g in row["fma_gflops"])
-        out += [f"{title(key)}; FMA peak {peak:.0f} GFLOP/s; milliseconds per call", *_section(section), ""]
+        peaks = [g for row in section for g in row.get("fma_gflops", [])]
+        machine = f"; FMA peak {statistics.median(peaks):.0f} GFLOP/s; milliseconds per call" if peaks else ""
+        out += [title(key) + machine, *_section(section), ""]
     for key, section in _sections(rows).items():
-        out += [
-            f"To the first result (preparing and first call), ms: {title(key)}",
-            *_first_calls(section),
-            "",
-        ]
+        if lines := _first_calls(section):
+            out += [f"To the first result (preparing and first call), ms: {title(key)}", *lines, ""]
+    out += _scaling(rows)
     disagreements = [
-        f"  {row['mode']} {row['cell']} {row['shape_name']} {row['dtype']} x{row['threads']} {row['isa']}, "
-        f"{name}: {line}"
+        f"  {_title(row)}, {name}: {line}"
         for row in rows
         for name, lines in row["disagreements"].items()
         for line in lines

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ if not (Path(__file__).parents[1] / "bench").is_dir():
 
 from bench import agreement, compare, peers, table, timing
 from bench.contenders import MODULES, OURS, PACKAGES, PEERS, REFERENCE, Unsupported, load, versions
-from bench.problem import WEIGHTS, make_problem
+from bench.problem import WEIGHTS, Problem, make_problem
 from bench.shapes import GROUPS, SHAPES, Shape, parse_shape
 from bench.timing import Effort, Samples, Tools, interleave
 from bench.worker import Job
@@ -81,6 +82,10 @@ def results(name: str, cell: str, dtype: str = "float32", train: bool = True) ->
     return prepared.read(prepared.run())
 
 
+def disagreements(problem: Problem, errors: dict[str, float]) -> list[str]:
+    return agreement.disagreements(errors, partial(agreement.tolerance, problem))
+
+
 def test_every_contender_has_its_packages() -> None:
     assert set(PACKAGES) == set(MODULES)
     assert set(MODULES) == {OURS, REFERENCE, *PEERS}
@@ -94,7 +99,7 @@ def test_engine_and_reference_agree(cell: str, dtype: str) -> None:
     errors = agreement.compare(results(REFERENCE, cell, dtype), results(OURS, cell, dtype))
     states = {"cn", "dc0"} if CELL_COUNTS[cell].has_c else set()
     assert set(errors) == {"y", "hn", "dx", "dh0", *states, *WEIGHTS}
-    assert agreement.disagreements(problem, errors) == []
+    assert disagreements(problem, errors) == []
 
 
 @pytest.mark.parametrize("peer", [name for name in PEERS if name != "torch"])
@@ -109,7 +114,7 @@ def test_peer_agrees(peer: str) -> None:
         except Unsupported:
             continue
         took_part.add(cell)
-        assert agreement.disagreements(problem, errors) == []
+        assert disagreements(problem, errors) == []
     assert took_part >= {"rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before"}
 
 
@@ -117,7 +122,7 @@ def test_a_wrong_result_is_told() -> None:
     problem = make_problem("gru", SMALL, "float32", True)
     good = results(OURS, "gru")
     bad = {**good, "weight_hh": np.roll(good["weight_hh"], 1, axis=0), "y": good["y"] * np.float32(1 + 1e-4)}
-    lines = agreement.disagreements(problem, agreement.compare(bad, good))
+    lines = disagreements(problem, agreement.compare(bad, good))
     assert [line.partition(":")[0] for line in lines] == ["y", "weight_hh"]
 
 
@@ -237,6 +242,7 @@ def make_row(**changes: Any) -> dict[str, Any]:
         "ratios": {"torch": 2.0, "jax": 8.0},
         "best_peer": "torch",
         "peak_fraction": 0.875,
+        "figures": {},
     }
     return {**row, **changes}
 
@@ -284,7 +290,19 @@ def test_the_report_of_ourselves_alone() -> None:
     text = table.report([alone], list(PEERS))
     assert "Geometric mean" not in text
     assert "Not installed: torch" in text
-    assert "no peer" in table.progress_line(alone)
+    assert table.progress_line(alone).endswith("avx2: 1.00 ms, 0.88 of the peak")
+
+
+def test_figures_are_columns_and_what_was_not_timed_has_none() -> None:
+    row = make_row(mode="peak memory", contenders={OURS: {}}, ratios={}, best_peer=None, figures={"MB": 12.5})
+    del row["peak_fraction"], row["fma_gflops"]
+    lines = table.report([row], []).splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["peak", "memory,", "float32,", "1", "thread,", "avx2"],
+        ["cell", "shape", "T,N,I,H", "MB"],
+        ["lstm", "batch-128", "100,32,128,128", "12.5"],
+    ]
+    assert table.progress_line(row).endswith("avx2: MB 12.5")
 
 
 def test_columns_are_aligned() -> None:
@@ -365,9 +383,7 @@ def test_compare_needs_something_in_common(run_compare: Callable[..., int]) -> N
 
 def test_a_job_survives_json() -> None:
     effort = Effort(seconds=1.0)
-    job = Job(
-        ["lstm"], [("a", (1, 2, 3, 4))], ["train"], "float32", 2, [0, 1], "", [OURS], "small", effort, "f"
-    )
+    job = Job("bench.peers", {"cells": ["lstm"]}, "float32", 2, [0, 1], "", effort, "f")
     again = Job.from_json(job.to_json())
     assert again.effort == effort
     assert again.to_json() == job.to_json()

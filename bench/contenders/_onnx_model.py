@@ -19,12 +19,17 @@ OPERATORS: dict[str, tuple[str, dict[str, object], tuple[int, ...]]] = {
 }
 
 
-def onnx_model(problem: Problem) -> bytes:
-    """The model: inputs x and h (and c), outputs y ``[T, 1, N, H]`` and hn (and cn), fixed sizes."""
+def onnx_model(problem: Problem, linear: tuple[np.ndarray, np.ndarray] | None = None) -> bytes:
+    """The model: inputs x and h (and c), outputs y ``[T, 1, N, H]`` and hn (and cn), fixed sizes.
+
+    With a linear layer (weight ``[V, H]``, bias ``[V]``) also the output logits ``[1, N, V]``, of hn.
+    """
     if problem.train:
         raise Unsupported("inference only")
     if problem.dtype != "float32":
         raise Unsupported("its recurrent operators compute in float32 only")
+    if problem.lengths is not None:
+        raise Unsupported("the model is written for equal lengths")
     if problem.cell not in OPERATORS:
         raise Unsupported(f"ONNX has no {problem.cell}")
     operator, attributes, order = OPERATORS[problem.cell]
@@ -41,16 +46,22 @@ def onnx_model(problem: Problem) -> bytes:
     }
     states = ("h", "c")[: len(problem.state)]
     outputs = ["y", *(f"{s}n" for s in states)]
-    node = helper.make_node(operator, ["x", *constants, "", *states], outputs, hidden_size=H, **attributes)
+    nodes = [helper.make_node(operator, ["x", *constants, "", *states], outputs, hidden_size=H, **attributes)]
 
     def value(name: str, *sizes: int) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
 
+    results = [value("y", T, 1, N, H), *(value(f"{s}n", 1, N, H) for s in states)]
+    if linear is not None:
+        constants |= {"weight": np.ascontiguousarray(linear[0].T), "bias": linear[1]}
+        nodes.append(helper.make_node("MatMul", ["hn", "weight"], ["product"]))
+        nodes.append(helper.make_node("Add", ["product", "bias"], ["logits"]))
+        results.append(value("logits", 1, N, linear[1].size))
     graph = helper.make_graph(
-        [node],
+        nodes,
         "layer",
         [value("x", T, N, I), *(value(s, 1, N, H) for s in states)],
-        [value("y", T, 1, N, H), *(value(f"{s}n", 1, N, H) for s in states)],
+        results,
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=9)

@@ -22,11 +22,12 @@ LAYERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def make_layer(problem: Problem) -> Any:
-    """A layer with the problem's weights."""
+def make_layer(problem: Problem, **options: Any) -> Any:
+    """A layer with the problem's weights; `options` are for its constructor."""
     if problem.cell not in LAYERS:
         raise Unsupported(f"no layer is known for the cell {problem.cell}")
-    layer = LAYERS[problem.cell](problem.shape.I, problem.shape.H, dtype=problem.dtype)
+    sizes = problem.shape.I, problem.shape.H
+    layer = LAYERS[problem.cell](*sizes, dtype=problem.dtype, init="torch", **options)
     layer.load_state_dict({f"{name}_l0": value for name, value in problem.weights.items()})
     return layer
 
@@ -40,13 +41,14 @@ def unpair(state: Any) -> list[np.ndarray]:
     return list(state) if isinstance(state, tuple) else [state]
 
 
-def prepare(problem: Problem, threads: int) -> Prepared:
+def prepare(problem: Problem, threads: int, **options: Any) -> Prepared:
     fastrnn.set_num_threads(threads)
-    layer = make_layer(problem)
+    layer = make_layer(problem, **options)
     x, state, dy, dstate = problem.x, pair(problem.state), problem.dy, pair(problem.dstate)
+    lengths = problem.lengths
     if not problem.train:
         return Prepared(
-            run=lambda: layer(x, state),
+            run=lambda: layer(x, state, lengths=lengths),
             read=lambda result: named_results([result[0], *unpair(result[1])], [], WEIGHTS),
         )
     layer.train()
@@ -57,7 +59,7 @@ def prepare(problem: Problem, threads: int) -> Prepared:
         for p in parameters:
             p.touch()
         layer.zero_grad()
-        y, final = layer(x, state)
+        y, final = layer(x, state, lengths=lengths)
         return y, final, *layer.backward(dy, dstate)
 
     def read(result: Any) -> dict[str, np.ndarray]:

@@ -78,6 +78,8 @@ STEPS: dict[str, Step] = {
 def prepare(problem: Problem, threads: int) -> Prepared:
     if problem.cell not in STEPS:
         raise Unsupported(f"no scan is written for the cell {problem.cell}")
+    if problem.lengths is not None:
+        raise Unsupported("the scan is written for equal lengths")
     if problem.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     step = STEPS[problem.cell]

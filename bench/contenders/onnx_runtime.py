@@ -12,12 +12,17 @@ from bench.contenders._onnx_model import inputs, onnx_model
 from bench.problem import WEIGHTS, Problem
 
 
-def prepare(problem: Problem, threads: int) -> Prepared:
+def session_options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Threads spin as they like during a call, but not after it: they would slow down whoever is next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
+
+
+def prepare(problem: Problem, threads: int) -> Prepared:
+    options = session_options(threads)
     session = onnxruntime.InferenceSession(onnx_model(problem), options, providers=["CPUExecutionProvider"])
     # Bound inputs and outputs: no allocation and no copy per call, its fastest way to be called.
     binding = session.io_binding()

@@ -1,11 +1,13 @@
-"""PyTorch, eager: `nn.RNN`, `nn.LSTM`, `nn.GRU`; inference under `inference_mode`."""
+"""PyTorch, eager: `nn.RNN`, `nn.LSTM`, `nn.GRU`; inference under `inference_mode`; ragged batches packed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bench.contenders import Prepared, Unsupported, named_results
 from bench.problem import WEIGHTS, Problem
@@ -29,9 +31,23 @@ def make_layer(problem: Problem) -> torch.nn.Module:
     return layer
 
 
+def forward_of(problem: Problem, layer: torch.nn.Module) -> Callable[[Any, Any], Any]:
+    """A call of the layer; over packed sequences if the batch is ragged, padded in and padded out."""
+    if problem.lengths is None:
+        return layer
+    lengths = torch.from_numpy(problem.lengths)
+
+    def forward(x: Any, start: Any) -> Any:
+        y, final = layer(pack_padded_sequence(x, lengths, enforce_sorted=False), start)
+        return pad_packed_sequence(y, total_length=problem.shape.T)[0], final
+
+    return forward
+
+
 def prepare(problem: Problem, threads: int) -> Prepared:
     torch.set_num_threads(threads)
     layer = make_layer(problem)
+    forward = forward_of(problem, layer)
     x = torch.from_numpy(problem.x)
     states = [torch.from_numpy(s) for s in problem.state]
     start: Any = tuple(states) if len(states) > 1 else states[0]
@@ -40,7 +56,7 @@ def prepare(problem: Problem, threads: int) -> Prepared:
 
         def infer() -> Any:
             with torch.inference_mode():
-                y, final = layer(x, start)
+                y, final = forward(x, start)
             return y, *(final if isinstance(final, tuple) else (final,))
 
         return Prepared(infer, lambda result: named_results([t.numpy() for t in result], [], WEIGHTS))
@@ -54,7 +70,7 @@ def prepare(problem: Problem, threads: int) -> Prepared:
     cotangents = [torch.from_numpy(a) for a in (problem.dy, *problem.dstate)]
 
     def train() -> Any:
-        y, final = layer(x, start)
+        y, final = forward(x, start)
         outputs = (y, *(final if isinstance(final, tuple) else (final,)))
         return outputs, torch.autograd.grad(outputs, sources, cotangents)
 
