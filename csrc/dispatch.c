@@ -91,7 +91,7 @@ const frnn_kernels *frnn_kernels_for(int isa, int dtype)
 }
 
 /* Waking a worker costs some microseconds; half a million operations take about as long on one core. */
-#define FRNN_FLOP_PER_THREAD 5e5
+#define FRNN_FLOP_PER_THREAD 1.5e6
 
 int frnn_threads_for(double flop, int64_t most)
 {

@@ -23,9 +23,6 @@ typedef struct backward_work {
     const void **dx_a; /* of the dx product over a window */
     void **dx_out;
     int64_t *dx_row;
-    void *dh_direct;         /* [rows][max(Pp, Hp)] */
-    void *dc;                /* [rows][Hp] */
-    void *c0;                /* [rows][Hp] */
     void *masked_h;          /* [rows][P] */
     int64_t window, dx_rows; /* steps of a window, rows of its dx product */
     frnn_share share;
@@ -37,7 +34,11 @@ typedef struct backward_job {
     frnn_plan plan;
     int64_t *order, *counts;
     void *zeros; /* [saved_stride] */
+    void *dh_direct; /* [N][max(Pp, Hp)] */
+    void *dc, *c0;   /* [N][Hp] */
     int has_direct;
+    int late_dx; /* dx needs the work of several threads: after all steps */
+    int64_t begin, end; /* steps, against the processing order, that the threads are running */
     frnn_shares shares;     /* of phase one */
     frnn_barrier *barriers; /* [shares.rows] */
     char *thread_base;
@@ -64,9 +65,6 @@ static void carve_thread(const backward_job *job, frnn_arena *arena, backward_wo
     w->dx_a = frnn_take(arena, sizeof *w->dx_a * window_rows);
     w->dx_out = frnn_take(arena, sizeof *w->dx_out * window_rows);
     w->dx_row = frnn_take(arena, sizeof *w->dx_row * window_rows);
-    w->dh_direct = frnn_take(arena, size * rows * (size_t)direct_stride(plan));
-    w->dc = frnn_take(arena, plan->cell->c_slot >= 0 ? size * rows * (size_t)plan->Hp : 0);
-    w->c0 = frnn_take(arena, plan->cell->c_slot >= 0 ? size * rows * (size_t)plan->Hp : 0);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
 }
 
@@ -94,10 +92,15 @@ static size_t carve(backward_job *job, frnn_arena *arena)
     const frnn_plan *plan = &job->plan;
     job->shares = frnn_share_out(plan, q);
     job->barriers = frnn_take_barriers(&job->shares, arena);
+    job->late_dx = job->g->dx && job->shares.units > 1;
     job->has_direct = plan->cell->direct || q->zoneout_h || job->g->dhn;
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
     job->zeros = frnn_take(arena, plan->size * (size_t)plan->saved_stride);
+    const size_t c_bytes = plan->cell->c_slot >= 0 ? plan->size * (size_t)(q->N * plan->Hp) : 0;
+    job->dh_direct = frnn_take(arena, plan->size * (size_t)(q->N * direct_stride(plan)));
+    job->dc = frnn_take(arena, c_bytes);
+    job->c0 = frnn_take(arena, c_bytes);
     backward_work unused;
     weight_work unused_weight;
     frnn_arena thread = {0}, weight = {0};
@@ -129,7 +132,7 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t a
         frnn_row_backward *row = &w->step_rows[i];
         const int last = frnn_is_last(q, n, t);
         const int cut = !last && frnn_is_reset(q, n, frnn_next(q, t)); /* nothing comes back from the step after */
-        void *direct = frnn_at(plan, w->dh_direct, i * direct_stride(plan));
+        void *direct = frnn_at(plan, job->dh_direct, n * direct_stride(plan));
         row->gates_next = last || cut ? job->zeros : frnn_saved_row(plan, q, n, frnn_next(q, t));
         any_next |= !(last || cut);
         row->mask = q->hidden_mask ? frnn_at(plan, q->hidden_mask, n * plan->P) : NULL;
@@ -147,13 +150,13 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t a
             row->operand = masked;
         }
         if (plan->cell->c_slot >= 0) {
-            void *dc = frnn_at(plan, w->dc, i * plan->Hp);
+            void *dc = frnn_at(plan, job->dc, n * plan->Hp);
             row->dc = cut ? job->zeros : dc;
             row->dc_out = dc;
             if (frnn_is_reset(q, n, t))
                 row->c_prev = job->zeros;
             else if (frnn_is_first(q, n, t))
-                row->c_prev = frnn_at(plan, w->c0, i * plan->Hp);
+                row->c_prev = frnn_at(plan, job->c0, n * plan->Hp);
             else
                 row->c_prev =
                     frnn_at(plan, frnn_saved_row(plan, q, n, frnn_previous(q, t)), plan->cell->c_slot * plan->Hp);
@@ -251,7 +254,7 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
         w->out[i] = frnn_at(plan, g->dh0, n * plan->P + unit0);
         if (plan->cell->c_slot >= 0)
             memcpy(frnn_at(plan, g->dc0, n * plan->H + unit0),
-                   reset ? job->zeros : frnn_at(plan, w->dc, i * plan->Hp + unit0), plan->size * (size_t)c_units);
+                   reset ? job->zeros : frnn_at(plan, job->dc, n * plan->Hp + unit0), plan->size * (size_t)c_units);
         if (g->dx && unit0 == 0)
             for (int64_t t = length; t < q->T; t++)
                 memset(frnn_at(plan, g->dx, t * g->dx_t_stride + n * g->dx_n_stride), 0, plan->size * (size_t)plan->I);
@@ -267,9 +270,23 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
         const int64_t n = w->rows[i], length = frnn_length(q, n), first = q->reverse ? length - 1 : 0;
         const int reset = length > 0 && frnn_is_reset(q, n, first);
         const void *direct =
-            job->has_direct && !reset ? frnn_at(plan, w->dh_direct, i * direct_stride(plan) + unit0) : NULL;
+            job->has_direct && !reset ? frnn_at(plan, job->dh_direct, n * direct_stride(plan) + unit0) : NULL;
         plan->kernels->combine_dh(units, w->out[i], mask, direct, NULL, NULL, NULL);
     }
+}
+
+/* What flows into the last step of row n from the final state's gradient, and c0 with its padding. */
+static void load_final_gradients(const backward_job *job, int64_t n)
+{
+    const frnn_sequence_gradient *g = job->g;
+    const frnn_plan *plan = &job->plan;
+    const int64_t H = plan->H, Hp = plan->Hp, P = plan->P, stride = direct_stride(plan);
+    frnn_copy_padded(plan, frnn_at(plan, job->dh_direct, n * stride), g->dhn ? frnn_at(plan, g->dhn, n * P) : NULL, P,
+                     stride);
+    if (plan->cell->c_slot < 0)
+        return;
+    frnn_copy_padded(plan, frnn_at(plan, job->dc, n * Hp), g->dcn ? frnn_at(plan, g->dcn, n * H) : NULL, H, Hp);
+    frnn_copy_padded(plan, frnn_at(plan, job->c0, n * Hp), job->q->c0 ? frnn_at(plan, job->q->c0, n * H) : NULL, H, Hp);
 }
 
 static void backward_thread(void *context, int index, int threads)
@@ -286,18 +303,6 @@ static void backward_thread(void *context, int index, int threads)
     w.share = frnn_share_of(plan, &job->shares, index);
     const int64_t count = frnn_take_rows(q, job->order, w.share.index, w.share.count, w.rows);
 
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t n = w.rows[i];
-        frnn_copy_padded(plan, frnn_at(plan, w.dh_direct, i * direct_stride(plan)),
-                         g->dhn ? frnn_at(plan, g->dhn, n * plan->P) : NULL, plan->P, direct_stride(plan));
-        if (plan->cell->c_slot >= 0) {
-            frnn_copy_padded(plan, frnn_at(plan, w.dc, i * plan->Hp),
-                             g->dcn ? frnn_at(plan, g->dcn, n * plan->H) : NULL, plan->H, plan->Hp);
-            frnn_copy_padded(plan, frnn_at(plan, w.c0, i * plan->Hp), q->c0 ? frnn_at(plan, q->c0, n * plan->H) : NULL,
-                             plan->H, plan->Hp);
-        }
-    }
-
     const frnn_segments none = {0}, projected = {.count = 1, .length = plan->P};
     frnn_step_backward step = {.rows = w.step_rows,
                                .recurrent = plan->projects ? plan->projection_t : plan->recurrent_t,
@@ -310,7 +315,7 @@ static void backward_thread(void *context, int index, int threads)
                                .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                                .zoneout_c = q->zoneout_c != NULL};
     int64_t queued = 0, steps_queued = 0;
-    for (int64_t s = q->T - 1; s >= 0; s--) {
+    for (int64_t s = q->T - 1 - job->begin; s >= q->T - job->end; s--) {
         const int64_t t = frnn_time(q, s);
         step.m = frnn_active_rows(q, w.rows, count, t, step.m);
         const int any_next = point_rows(job, &w, step.m, t);
@@ -322,7 +327,7 @@ static void backward_thread(void *context, int index, int threads)
         plan->kernels->step_backward[q->layer.cell](&step);
         if (job->shares.meet)
             frnn_barrier_wait(&job->barriers[w.share.index], job->shares.units);
-        if (g->dx && job->shares.units == 1) {
+        if (g->dx && !job->late_dx) {
             for (int64_t i = 0; i < step.m; i++)
                 queue_dx(job, &w, w.rows[i], t, queued++);
             if (++steps_queued == w.window || s == 0) {
@@ -331,7 +336,8 @@ static void backward_thread(void *context, int index, int threads)
             }
         }
     }
-    initial_gradients(job, &w, count);
+    if (job->end == q->T)
+        initial_gradients(job, &w, count);
     frnn_restore_denormals(environment);
 }
 
@@ -442,11 +448,10 @@ void frnn_backward(const frnn_sequence_gradient *g)
     if (job.q->lengths)
         frnn_sort_rows(job.q, job.order, job.counts);
     memset(job.zeros, 0, job.plan.size * (size_t)job.plan.saved_stride);
-    if (!frnn_parallel_together(backward_thread, &job, job.shares.rows * job.shares.units)) {
-        frnn_meet_nobody(&job.shares);
-        frnn_parallel(backward_thread, &job, job.shares.rows * job.shares.units);
-    }
-    if (g->dx && job.shares.units > 1)
-        frnn_parallel(late_input_gradients, &job, job.q->threads);
-    frnn_parallel(weight_thread, &job, job.q->threads);
+    for (int64_t n = 0; n < job.q->N; n++)
+        load_final_gradients(&job, n);
+    frnn_run_shares(backward_thread, &job, &job.shares, job.barriers, job.q->T, &job.begin, &job.end);
+    if (job.late_dx)
+        frnn_parallel(late_input_gradients, &job, frnn_late_threads(job.q));
+    frnn_parallel(weight_thread, &job, frnn_late_threads(job.q));
 }

@@ -24,7 +24,6 @@ typedef struct forward_work {
     void *gates;    /* [window][rows][gates_stride] */
     void *masked_x; /* [window][rows][I] */
     void *masked_h; /* [rows][P] */
-    void *c;        /* [rows][Hp]: c0, and in inference c itself */
     void *saved;    /* [rows][saved_stride]: work rows of inference */
     int64_t window;
     frnn_share share;
@@ -37,6 +36,8 @@ typedef struct forward_job {
     frnn_barrier *barriers; /* [shares.rows] */
     int64_t *order, *counts;
     void *zeros; /* [max(P, Hp)] */
+    void *c;     /* [N][Hp]: c0, and in inference c itself */
+    int64_t begin, end; /* steps, in processing order, that the threads are running */
     char *thread_base;
     size_t thread_bytes;
 } forward_job;
@@ -55,7 +56,6 @@ static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work
     w->gates = frnn_take(arena, q->input_table ? 0 : size * window_rows * (size_t)plan->gates_stride);
     w->masked_x = frnn_take(arena, q->input_mask ? size * window_rows * (size_t)plan->I : 0);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
-    w->c = frnn_take(arena, plan->cell->c_slot >= 0 ? size * rows * (size_t)plan->Hp : 0);
     w->saved = frnn_take(arena, q->training ? 0 : size * rows * (size_t)plan->saved_stride);
 }
 
@@ -68,6 +68,7 @@ static size_t carve(forward_job *job, frnn_arena *arena)
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
     job->zeros = frnn_take(arena, job->plan.size * (size_t)FRNN_MAX(job->plan.P, job->plan.Hp));
+    job->c = frnn_take(arena, job->plan.cell->c_slot >= 0 ? job->plan.size * (size_t)(q->N * job->plan.Hp) : 0);
     forward_work unused;
     frnn_arena thread = {0};
     carve_thread(job, &thread, &unused);
@@ -157,7 +158,7 @@ static void point_rows(const forward_job *job, const forward_work *w, int64_t ac
         }
         if (plan->cell->c_slot >= 0) {
             const int64_t slot = plan->cell->c_slot * plan->Hp;
-            void *c = frnn_at(plan, w->c, i * plan->Hp);
+            void *c = frnn_at(plan, job->c, n * plan->Hp);
             row->c = q->training ? frnn_at(plan, row->saved, slot) : c;
             if (reset)
                 row->c_prev = job->zeros;
@@ -206,7 +207,7 @@ static void finish_row(const forward_job *job, const forward_work *w, int64_t i)
                             : job->zeros;
     memmove(frnn_at(plan, q->hn, n * P + unit0), frnn_at(plan, h, unit0), bytes);
     if (plan->cell->c_slot >= 0) {
-        const void *c = frnn_at(plan, w->c, i * plan->Hp);
+        const void *c = frnn_at(plan, job->c, n * plan->Hp);
         if (q->training && length)
             c = frnn_at(plan, frnn_saved_row(plan, q, n, last), plan->cell->c_slot * plan->Hp);
         const int64_t unit1 = job->shares.units > 1 ? w->share.unit1 : plan->H; /* H, not P, of a layer that projects */
@@ -230,12 +231,8 @@ static void forward_thread(void *context, int index, int threads)
     w.share = frnn_share_of(plan, &job->shares, index);
     const int64_t count = frnn_take_rows(q, job->order, w.share.index, w.share.count, w.rows);
 
-    if (!q->input_table)
+    if (!q->input_table && job->begin == 0)
         fill_bias_slot(plan, &w, w.window * count);
-    if (plan->cell->c_slot >= 0)
-        for (int64_t i = 0; i < count; i++)
-            frnn_copy_padded(plan, frnn_at(plan, w.c, i * plan->Hp),
-                             q->c0 ? frnn_at(plan, q->c0, w.rows[i] * plan->H) : NULL, plan->H, plan->Hp);
 
     frnn_step_forward step = {.rows = w.step_rows,
                               .recurrent = plan->recurrent,
@@ -247,8 +244,8 @@ static void forward_thread(void *context, int index, int threads)
                               .training = q->training,
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL};
-    for (int64_t s0 = 0; s0 < q->T; s0 += w.window) {
-        const int64_t s1 = FRNN_MIN(s0 + w.window, q->T);
+    for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {
+        const int64_t s1 = FRNN_MIN(s0 + w.window, job->end);
         if (!q->input_table)
             input_products(job, &w, count, s0, s1);
         for (int64_t s = s0; s < s1; s++) {
@@ -263,8 +260,9 @@ static void forward_thread(void *context, int index, int threads)
                 frnn_barrier_wait(&job->barriers[w.share.index], job->shares.units);
         }
     }
-    for (int64_t i = 0; i < count; i++)
-        finish_row(job, &w, i);
+    if (job->end == q->T)
+        for (int64_t i = 0; i < count; i++)
+            finish_row(job, &w, i);
     frnn_restore_denormals(environment);
 }
 
@@ -276,8 +274,9 @@ void frnn_forward(const frnn_sequence *q)
     if (q->lengths)
         frnn_sort_rows(q, job.order, job.counts);
     memset(job.zeros, 0, job.plan.size * (size_t)FRNN_MAX(job.plan.P, job.plan.Hp));
-    if (!frnn_parallel_together(forward_thread, &job, job.shares.rows * job.shares.units)) {
-        frnn_meet_nobody(&job.shares);
-        frnn_parallel(forward_thread, &job, job.shares.rows * job.shares.units);
-    }
+    if (job.plan.cell->c_slot >= 0)
+        for (int64_t n = 0; n < q->N; n++)
+            frnn_copy_padded(&job.plan, frnn_at(&job.plan, job.c, n * job.plan.Hp),
+                             q->c0 ? frnn_at(&job.plan, q->c0, n * job.plan.H) : NULL, job.plan.H, job.plan.Hp);
+    frnn_run_shares(forward_thread, &job, &job.shares, job.barriers, q->T, &job.begin, &job.end);
 }

@@ -189,6 +189,32 @@ frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena)
     return barriers;
 }
 
+#define FRNN_MEETING_STEPS 64
+
+void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrier *barriers, int64_t steps, int64_t *begin,
+                     int64_t *end)
+{
+    *begin = 0;
+    if (shares->meet && !frnn_may_meet())
+        shares->meet = 0;
+    for (int met = 1; shares->meet && *begin < steps; *begin = *end) {
+        *end = FRNN_MIN(*begin + FRNN_MEETING_STEPS, steps);
+        if (!frnn_parallel_together(task, job, shares->rows * shares->units))
+            break;
+        for (int i = 0; i < shares->rows; i++)
+            met &= !atomic_load(&barriers[i].slept);
+        frnn_have_met(met);
+        shares->meet = met;
+    }
+    if (*begin < steps || steps == 0) {
+        if (barriers) /* there were meetings */
+            shares->units = 1;
+        shares->meet = 0;
+        *end = steps;
+        frnn_parallel(task, job, shares->rows * shares->units);
+    }
+}
+
 frnn_share frnn_share_of(const frnn_plan *plan, const frnn_shares *shares, int thread)
 {
     frnn_share share = {.index = thread % shares->rows, .count = shares->rows, .unit1 = plan->P};
@@ -233,12 +259,24 @@ int64_t frnn_window(int64_t T, int64_t rows, size_t row_bytes)
     return FRNN_MIN(T, FRNN_MAX(1, FRNN_MIN(wanted, fitting)));
 }
 
+/* Multiplications with the weights of a step, for one row. */
+static double step_weights(const frnn_layer *layer)
+{
+    const frnn_cell_counts *cell = &frnn_cell_table[layer->cell];
+    const double H = (double)layer->hidden_size, P = layer->proj_size ? (double)layer->proj_size : H;
+    return H * (cell->gates * (double)layer->input_size + cell->recurrent_gates * P + (layer->proj_size ? P : 0.0));
+}
+
+/* With few rows a step waits for its weights to be read, which takes as long as three rows' arithmetic. */
+#define FRNN_ROWS_PER_READ 3.0
+
 int frnn_sequence_threads(const frnn_sequence *q)
 {
-    const frnn_layer *layer = &q->layer;
-    const double H = (double)layer->hidden_size, P = layer->proj_size ? (double)layer->proj_size : H;
-    const frnn_cell_counts *cell = &frnn_cell_table[layer->cell];
-    const double per_row =
-        2.0 * H * (cell->gates * (double)layer->input_size + cell->recurrent_gates * P + (layer->proj_size ? P : 0.0));
-    return frnn_threads_for((double)q->T * (double)q->N * per_row, FRNN_MAX_THREADS);
+    return frnn_threads_for(2.0 * (double)q->T * FRNN_MAX((double)q->N, FRNN_ROWS_PER_READ) * step_weights(&q->layer),
+                            FRNN_MAX_THREADS);
+}
+
+int frnn_late_threads(const frnn_sequence *q)
+{
+    return frnn_threads_for(2.0 * (double)q->T * (double)q->N * step_weights(&q->layer), q->threads);
 }

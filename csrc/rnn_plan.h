@@ -70,13 +70,10 @@ typedef struct frnn_shares {
 } frnn_shares;
 
 frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *sequence);
-/* The same work for threads that come one after another: units that meet stay with one thread. */
-FRNN_INLINE void frnn_meet_nobody(frnn_shares *shares)
-{
-    if (shares->meet)
-        shares->units = 1;
-    shares->meet = 0;
-}
+/* Runs task(job, i, n) for all threads of `shares`. Threads that meet do so for FRNN_MEETING_STEPS steps at a time, from
+ * *begin to *end of `steps`; if it goes badly, one thread of each part of the rows does the rest. */
+void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrier *barriers, int64_t steps, int64_t *begin,
+                     int64_t *end);
 
 /* A barrier for the threads of each part of the rows. */
 frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena);
@@ -136,6 +133,9 @@ FRNN_INLINE void *frnn_saved_row(const frnn_plan *plan, const frnn_sequence *q, 
 {
     return frnn_at(plan, q->saved, (t * q->N + n) * plan->saved_stride);
 }
+
+/* Threads for products over all steps at once, no more than the sequence's. */
+int frnn_late_threads(const frnn_sequence *sequence);
 
 /* Copy n reals and fill the row up to `padded` with zeros. from NULL: all zeros. */
 void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t n, int64_t padded);

@@ -14,6 +14,7 @@
 #include "platform/threads.h"
 
 #define FRNN_SPIN 2000
+#define FRNN_BARRIER_SPIN 10000
 
 static frnn_mutex owner = FRNN_MUTEX_INIT; /* held by the caller whose job runs */
 
@@ -181,15 +182,39 @@ void frnn_barrier_wait(frnn_barrier *barrier, int count)
         }
         return;
     }
-    for (int spin = 0; spin < FRNN_SPIN; spin++) {
+    for (int spin = 0; spin < FRNN_BARRIER_SPIN; spin++) {
         if (atomic_load(&barrier->phase) != phase)
             return;
         frnn_pause();
     }
+    atomic_store(&barrier->slept, 1);
     frnn_mutex_lock(&pool.lock);
     atomic_fetch_add(&barriers.sleepers, 1);
     while (atomic_load(&barrier->phase) == phase)
         frnn_condition_wait(&barriers.passed, &pool.lock);
     atomic_fetch_sub(&barriers.sleepers, 1);
     frnn_mutex_unlock(&pool.lock);
+}
+
+#define FRNN_APART_FIRST 100000000LL /* nanoseconds */
+#define FRNN_APART_MOST 6400000000LL
+static atomic_llong apart_until, apart_for;
+
+int frnn_may_meet(void)
+{
+    const long long until = atomic_load(&apart_until);
+    return until == 0 || frnn_nanoseconds() >= until;
+}
+
+void frnn_have_met(int smoothly)
+{
+    if (smoothly) {
+        atomic_store(&apart_until, 0);
+        atomic_store(&apart_for, 0);
+        return;
+    }
+    const long long last = atomic_load(&apart_for);
+    const long long next = last == 0 ? FRNN_APART_FIRST : FRNN_MIN(2 * last, FRNN_APART_MOST);
+    atomic_store(&apart_for, next);
+    atomic_store(&apart_until, frnn_nanoseconds() + next);
 }

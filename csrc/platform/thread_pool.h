@@ -7,7 +7,9 @@
  * frnn_parallel_together is for tasks that do wait for each other, at a barrier: it runs them all at the same time, or none
  * and returns 0.
  *
- * Workers spin for a bounded time between calls and then sleep. After fork the child starts with an empty pool.
+ * Workers spin for a bounded time between calls and then sleep. Waiting for each other pays only on cores that nobody else
+ * wants: on others, every meeting may last a scheduler's slice. frnn_may_meet says whether to try, from how it went lately.
+ * After fork the child starts with an empty pool.
  */
 #ifndef FRNN_THREAD_POOL_H
 #define FRNN_THREAD_POOL_H
@@ -23,10 +25,15 @@ int frnn_parallel_together(frnn_task task, void *context, int count);
 typedef struct frnn_barrier {
     _Alignas(64) atomic_int arrived;
     atomic_int phase;
+    atomic_int slept; /* somebody waited so long that he went to sleep */
 } frnn_barrier;
 
 /* Returns when `count` threads have come; what they wrote before is then seen by all of them. */
 void frnn_barrier_wait(frnn_barrier *barrier, int count);
+
+int frnn_may_meet(void);
+/* How it went: a failure keeps threads apart for a while, and for longer if it was not the first in a row. */
+void frnn_have_met(int smoothly);
 
 #define FRNN_MAX_THREADS 256
 

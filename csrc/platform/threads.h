@@ -20,6 +20,11 @@ typedef CONDITION_VARIABLE frnn_condition;
 #define FRNN_THREAD_FUNCTION static DWORD WINAPI
 #define FRNN_THREAD_RETURN return 0
 
+FRNN_INLINE long long frnn_nanoseconds(void)
+{
+    return (long long)GetTickCount64() * 1000000;
+}
+
 FRNN_INLINE int frnn_thread_start(DWORD(WINAPI *function)(void *), void *argument)
 {
     HANDLE handle = CreateThread(NULL, 0, function, argument, 0, NULL);
@@ -32,6 +37,7 @@ FRNN_INLINE int frnn_thread_start(DWORD(WINAPI *function)(void *), void *argumen
 #else
 
 #include <pthread.h>
+#include <time.h>
 
 typedef pthread_mutex_t frnn_mutex;
 typedef pthread_cond_t frnn_condition;
@@ -44,6 +50,13 @@ typedef pthread_cond_t frnn_condition;
 #define frnn_condition_broadcast(c) pthread_cond_broadcast(c)
 #define FRNN_THREAD_FUNCTION static void *
 #define FRNN_THREAD_RETURN return NULL
+
+FRNN_INLINE long long frnn_nanoseconds(void)
+{
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (long long)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 FRNN_INLINE int frnn_thread_start(void *(*function)(void *), void *argument)
 {
