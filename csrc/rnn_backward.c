@@ -33,12 +33,12 @@ typedef struct backward_job {
     const frnn_sequence *q;
     frnn_plan plan;
     int64_t *order, *counts;
-    void *zeros; /* [saved_stride] */
+    void *zeros;     /* [saved_stride] */
     void *dh_direct; /* [N][max(Pp, Hp)] */
     void *dc, *c0;   /* [N][Hp] */
     int has_direct;
-    int late_dx; /* dx needs the work of several threads: after all steps */
-    int64_t begin, end; /* steps, against the processing order, that the threads are running */
+    int late_dx;            /* dx needs the work of several threads: after all steps */
+    int64_t begin, end;     /* steps, against the processing order, that the threads are running */
     frnn_shares shares;     /* of phase one */
     frnn_barrier *barriers; /* [shares.rows] */
     char *thread_base;

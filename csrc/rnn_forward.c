@@ -35,8 +35,8 @@ typedef struct forward_job {
     frnn_shares shares;
     frnn_barrier *barriers; /* [shares.rows] */
     int64_t *order, *counts;
-    void *zeros; /* [max(P, Hp)] */
-    void *c;     /* [N][Hp]: c0, and in inference c itself */
+    void *zeros;        /* [max(P, Hp)] */
+    void *c;            /* [N][Hp]: c0, and in inference c itself */
     int64_t begin, end; /* steps, in processing order, that the threads are running */
     char *thread_base;
     size_t thread_bytes;

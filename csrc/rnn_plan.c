@@ -191,8 +191,8 @@ frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena)
 
 #define FRNN_MEETING_STEPS 64
 
-void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrier *barriers, int64_t steps, int64_t *begin,
-                     int64_t *end)
+void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrier *barriers, int64_t steps,
+                     int64_t *begin, int64_t *end)
 {
     *begin = 0;
     if (shares->meet && !frnn_may_meet())

@@ -72,8 +72,8 @@ typedef struct frnn_shares {
 frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *sequence);
 /* Runs task(job, i, n) for all threads of `shares`. Threads that meet do so for FRNN_MEETING_STEPS steps at a time, from
  * *begin to *end of `steps`; if it goes badly, one thread of each part of the rows does the rest. */
-void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrier *barriers, int64_t steps, int64_t *begin,
-                     int64_t *end);
+void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrier *barriers, int64_t steps,
+                     int64_t *begin, int64_t *end);
 
 /* A barrier for the threads of each part of the rows. */
 frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena);

@@ -45,11 +45,10 @@ FRNN_INLINE void FN(lstm_forward_epilogue)(const int training, const frnn_step_f
             if (training)
                 v_store((real *)row->saved + unit + 5 * Hp, tanh_c);
             if (s->zoneout_c)
-                c[e] = FN(zoneout)(FN(load_exact)(row->zoneout_c, unit, s->H),
-                                   v_load((const real *)row->c_prev + unit), c[e]);
+                c[e] = FN(zoneout)(FN(load_exact)(row->zoneout_c, unit, s->H), v_load((const real *)row->c_prev + unit),
+                                   c[e]);
             if (s->zoneout_h)
-                h = FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), FN(load_exact)(row->h_prev, unit, s->H),
-                                h);
+                h = FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), FN(load_exact)(row->h_prev, unit, s->H), h);
             v_store((real *)row->c + unit, c[e]);
             FN(store_exact)(row->h, unit, s->H, h);
         }

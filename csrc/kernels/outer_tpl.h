@@ -111,7 +111,7 @@ static void FN(outer_pack)(const frnn_outer_operand *b, int64_t rows, int64_t co
 }
 
 /* The next group of panels, from the operand and column where the last one ended. Returns how many. */
-static int FN(outer_group)(const frnn_outer *q, int *operand, int64_t *column, real *out, FN(outer_panel) * panels)
+static int FN(outer_group)(const frnn_outer *q, int *operand, int64_t *column, real *out, FN(outer_panel) *panels)
 {
     int count = 0;
     for (; *operand < q->operands; ++*operand, *column = 0)
@@ -140,7 +140,8 @@ static void FN(outer_copy)(const frnn_outer *q, int64_t column, int64_t width, r
 static void FN(outer_sums)(const real *a, int64_t rows, int64_t width, real *sum0, real *sum1)
 {
     for (int64_t u = 0; u < width; u += VL) {
-        vec s0 = sum0 ? FN(load_exact)(sum0, u, width) : v_zero(), s1 = sum1 ? FN(load_exact)(sum1, u, width) : v_zero();
+        vec s0 = sum0 ? FN(load_exact)(sum0, u, width) : v_zero(),
+            s1 = sum1 ? FN(load_exact)(sum1, u, width) : v_zero();
         for (int64_t k = 0; k < rows; k++) {
             const vec av = v_load(a + k * OUTER_LD + u);
             s0 = s0 + av;

@@ -14,8 +14,8 @@ typedef struct FN(walk_args) {
     const int64_t *init_gate;       /* [gates] offset of each gate in the init row; NULL: start from zero */
     const void *shared_init;        /* one init row for all, instead of the field */
     void *const *out;               /* [m] rows that take whole vectors as they are; NULL: everything to the epilogue */
-    const int64_t *out_gate; /* [gates] */
-    int64_t out_n; /* columns of a gate that a whole vector may write */
+    const int64_t *out_gate;        /* [gates] */
+    int64_t out_n;                  /* columns of a gate that a whole vector may write */
     int64_t m;
     int64_t unit0, unit1; /* units of this walk, from the first of a panel on */
     int backwards;

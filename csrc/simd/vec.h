@@ -14,6 +14,7 @@
  *   v_select(m, a, b) v_min v_max        lane-wise; NaN in the second argument of v_min/v_max is kept
  *   v_abs v_or_sign v_bits v_from_bits
  *   v_reciprocal(a)                      1/a to about one unit in the last place, where a and 1/a are normal numbers
+ *   v_divide(a, b)                       a/b to half a unit or little more, where both and 1/b are far from the limits
  *   v_sum v_maximum                      over lanes, in a fixed order
  */
 
@@ -125,15 +126,24 @@ FRNN_INLINE void v_store_n(real *p, vec a, int n)
 
 /* An estimate to 14 bits, then Newton's steps r (2 - a r), which have no small intermediate that could be flushed. A
  * division would hold the pipe for ten cycles, and five of them were a tenth of an LSTM's forward pass. */
-FRNN_INLINE vec v_reciprocal(vec a)
+FRNN_INLINE vec FN(estimate)(vec a)
 {
 #if REAL_IS_FLOAT
-    vec r = (vec)_mm512_rcp14_ps((__m512)a);
+    return (vec)_mm512_rcp14_ps((__m512)a);
 #else
-    vec r = (vec)_mm512_rcp14_pd((__m512d)a);
-    r = r * v_fma(-a, r, v_splat(2));
-#endif
+    const vec r = (vec)_mm512_rcp14_pd((__m512d)a);
     return r * v_fma(-a, r, v_splat(2));
+#endif
+}
+FRNN_INLINE vec v_reciprocal(vec a)
+{
+    const vec r = FN(estimate)(a);
+    return r * v_fma(-a, r, v_splat(2));
+}
+FRNN_INLINE vec v_divide(vec a, vec b)
+{
+    const vec r = FN(estimate)(b), q = a * r;
+    return v_fma(v_fma(-b, q, a), r, q);
 }
 
 #else /* every other width: the tail through a register-sized copy or AVX masks */
@@ -236,6 +246,10 @@ FRNN_INLINE void v_store_n(real *p, vec a, int n)
 FRNN_INLINE vec v_reciprocal(vec a)
 {
     return v_splat(1) / a;
+}
+FRNN_INLINE vec v_divide(vec a, vec b)
+{
+    return a / b;
 }
 #endif
 
