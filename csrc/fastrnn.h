@@ -82,6 +82,7 @@ typedef struct frnn_sequence {
     int reverse;  /* each row from its own last step to its first */
     int training; /* fill `saved` */
     int threads;  /* from frnn_sequence_threads; scratch is sized for it */
+    int phase;    /* 0 or 1, by turns in calls of one step: then weights are read in the order that suits the cache */
 
     const void *x; /* [T, N, I]; NULL with input_table */
     int64_t x_t_stride, x_n_stride;
@@ -183,7 +184,7 @@ void frnn_optimizer_step(frnn_optimizer, int dtype, const frnn_optimizer_args *)
 
 typedef struct frnn_token_stream {
     int64_t layers;
-    const frnn_sequence
+    frnn_sequence
         *sequences; /* [layers], T = N = 1, hn is h0 and cn is c0; the first has input_table and tokens */
     int64_t *token; /* the token slot that sequences[0].tokens points to */
     frnn_linear out;

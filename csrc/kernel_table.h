@@ -62,6 +62,8 @@ typedef struct frnn_product {
     const void *init;
     int64_t init_gate_stride, out_gate_stride;
     int out_padded;
+    int64_t unit0, unit1; /* units of this call, from the first of a panel on; unit1 of 0: all */
+    int backwards;        /* panels from the last to the first */
 } frnn_product;
 
 /* Weight gradients. For every operand s and every block of columns of a that has an out for it,

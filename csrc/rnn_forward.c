@@ -86,11 +86,11 @@ size_t frnn_forward_scratch(const frnn_sequence *q)
 
 /* ---- 1: pre-activations of the steps s0 to s1 ---- */
 
-static void input_products(const forward_job *job, const forward_work *w, int64_t count, int64_t s0, int64_t s1)
+static void input_products(const forward_job *job, const forward_work *w, int64_t count, int64_t s0, int64_t s1,
+                           const frnn_step_forward *step)
 {
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
-    const int64_t unit0 = w->share.unit0;
     int64_t m = 0, active = 0;
     for (int64_t s = s0; s < s1; s++) {
         const int64_t t = frnn_time(q, s);
@@ -98,7 +98,7 @@ static void input_products(const forward_job *job, const forward_work *w, int64_
         for (int64_t i = 0; i < active; i++, m++) {
             const int64_t n = w->rows[i];
             w->a[m] = frnn_at(plan, q->x, t * q->x_t_stride + n * q->x_n_stride);
-            w->out[m] = frnn_at(plan, w->gates, ((s - s0) * count + i) * plan->gates_stride + unit0);
+            w->out[m] = frnn_at(plan, w->gates, ((s - s0) * count + i) * plan->gates_stride);
             if (q->input_mask) {
                 void *masked = frnn_at(plan, w->masked_x, m * plan->I);
                 plan->kernels->multiply(plan->I, w->a[m], frnn_at(plan, q->input_mask, n * plan->I), masked);
@@ -106,20 +106,18 @@ static void input_products(const forward_job *job, const forward_work *w, int64_
             }
         }
     }
-    frnn_panels input = plan->input;
-    if (job->shares.units > 1) {
-        input.n = w->share.unit1 - unit0;
-        input.data = frnn_at(plan, input.data, unit0 * input.gates * frnn_panel_words(&input));
-    }
-    const frnn_product product = {.b = input,
+    const frnn_product product = {.b = plan->input,
                                   .a_segments = {.count = 1, .length = plan->I},
                                   .m = m,
                                   .a = w->a,
                                   .out = w->out,
-                                  .init = frnn_at(plan, plan->bias, unit0),
+                                  .init = plan->bias,
                                   .init_gate_stride = plan->Hp,
                                   .out_gate_stride = plan->Hp,
-                                  .out_padded = 1};
+                                  .out_padded = 1,
+                                  .unit0 = step->unit0,
+                                  .unit1 = step->unit1,
+                                  .backwards = step->backwards};
     plan->kernels->product(&product);
 }
 
@@ -218,6 +216,21 @@ static void finish_row(const forward_job *job, const forward_work *w, int64_t i)
         memset(frnn_at(plan, q->y, t * q->y_t_stride + n * q->y_n_stride + unit0), 0, bytes);
 }
 
+/* A step that is all there is of a sequence, for a row or two: both products of some units, then of the next, so that the
+ * step of the next call finds half of both weights where this one left them. */
+static void lone_step(const forward_job *job, const forward_work *w, int64_t count, frnn_step_forward step)
+{
+    const frnn_plan *plan = &job->plan;
+    const int64_t width = frnn_unit_block(plan), unit0 = step.unit0, unit1 = step.unit1;
+    const int64_t blocks = (unit1 - unit0 + width - 1) / width;
+    for (int64_t i = 0; i < blocks; i++) {
+        step.unit0 = unit0 + (step.backwards ? blocks - 1 - i : i) * width;
+        step.unit1 = FRNN_MIN(step.unit0 + width, unit1);
+        input_products(job, w, count, 0, 1, &step);
+        plan->kernels->step_forward[job->q->layer.cell](&step);
+    }
+}
+
 static void forward_thread(void *context, int index, int threads)
 {
     (void)threads;
@@ -244,16 +257,20 @@ static void forward_thread(void *context, int index, int threads)
                               .training = q->training,
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL};
+    const int alone = q->T == 1 && count <= 2 && !q->input_table && plan->candidate.data == NULL;
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {
         const int64_t s1 = FRNN_MIN(s0 + w.window, job->end);
-        if (!q->input_table)
-            input_products(job, &w, count, s0, s1);
+        if (!q->input_table && !alone)
+            input_products(job, &w, count, s0, s1, &step);
         for (int64_t s = s0; s < s1; s++) {
             const int64_t t = frnn_time(q, s);
             step.m = frnn_active_rows(q, w.rows, count, t, step.m);
             point_rows(job, &w, step.m, count, t, s - s0);
-            step.backwards = s & 1;
-            plan->kernels->step_forward[q->layer.cell](&step);
+            step.backwards = (s + q->phase) & 1;
+            if (alone)
+                lone_step(job, &w, count, step);
+            else
+                plan->kernels->step_forward[q->layer.cell](&step);
             if (plan->projects)
                 project(job, &w, step.m, t);
             if (job->shares.meet)

@@ -160,19 +160,13 @@ void frnn_sort_rows(const frnn_sequence *q, int64_t *order, int64_t *counts)
         order[counts[q->T - q->lengths[n]]++] = n;
 }
 
-/* Units are shared in whole panels of every product that they are columns of. */
-static int64_t unit_block(const frnn_plan *plan)
-{
-    return (plan->cell->recurrent_gates ? plan->recurrent_t.units : plan->input.units) * plan->kernels->lanes;
-}
-
 /* Bytes of recurrent weights below which a step is over before threads have met: half a microsecond of reading. */
 #define FRNN_SHARED_STEP_BYTES 2.5e5
 
 frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *q)
 {
     const int rows = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads)), meet = plan->cell->recurrent_gates > 0;
-    const int64_t blocks = (plan->H + unit_block(plan) - 1) / unit_block(plan);
+    const int64_t blocks = (plan->H + frnn_unit_block(plan) - 1) / frnn_unit_block(plan);
     const double bytes = (double)plan->size * (double)(plan->cell->recurrent_gates * plan->H) * (double)plan->P;
     const int one_product = !plan->projects && plan->cell->recurrent_count == plan->cell->recurrent_gates;
     const int shared = !meet || (one_product && bytes * (double)((q->N + rows - 1) / rows) >= FRNN_SHARED_STEP_BYTES);
@@ -219,7 +213,7 @@ frnn_share frnn_share_of(const frnn_plan *plan, const frnn_shares *shares, int t
 {
     frnn_share share = {.index = thread % shares->rows, .count = shares->rows, .unit1 = plan->P};
     if (shares->units > 1) {
-        const int64_t block = unit_block(plan), blocks = (plan->H + block - 1) / block, k = thread / shares->rows;
+        const int64_t block = frnn_unit_block(plan), blocks = (plan->H + block - 1) / block, k = thread / shares->rows;
         share.unit0 = k * blocks / shares->units * block;
         share.unit1 = FRNN_MIN(plan->H, (k + 1) * blocks / shares->units * block);
     }

@@ -69,6 +69,12 @@ typedef struct frnn_shares {
     int meet;        /* units meet after every step: threads of the same rows need a barrier */
 } frnn_shares;
 
+/* Units are shared in whole panels of every product that they are columns of. */
+FRNN_INLINE int64_t frnn_unit_block(const frnn_plan *plan)
+{
+    return (plan->cell->recurrent_gates ? plan->recurrent_t.units : plan->input.units) * plan->kernels->lanes;
+}
+
 frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *sequence);
 /* Runs task(job, i, n) for all threads of `shares`. Threads that meet do so for FRNN_MEETING_STEPS steps at a time, from
  * *begin to *end of `steps`; if it goes badly, one thread of each part of the rows does the rest. */

@@ -57,7 +57,7 @@ static void step(const frnn_token_stream *s, int64_t token)
 {
     *s->token = token;
     for (int64_t i = 0; i < s->layers; i++)
-        frnn_forward(&s->sequences[i]);
+        frnn_forward(&s->sequences[i]), s->sequences[i].phase ^= 1;
 }
 
 void frnn_token_feed(const frnn_token_stream *s, int64_t n, const int64_t *tokens)

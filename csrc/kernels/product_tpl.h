@@ -27,7 +27,9 @@ static void FN(product)(const frnn_product *q)
                              .out_gate = out_gate,
                              .out_n = q->out_padded ? FN(panel_count)(&q->b) * q->b.units * VL : q->b.n,
                              .m = q->m,
-                             .unit1 = q->b.n,
+                             .unit0 = q->unit0,
+                             .unit1 = q->unit1 ? q->unit1 : q->b.n,
+                             .backwards = q->backwards,
                              .step = q};
     FN(walk)(&w, FN(product_tail));
 }
