@@ -116,7 +116,7 @@ static void input_products(const forward_job *job, const forward_work *w, int64_
                                   .m = m,
                                   .a = w->a,
                                   .out = w->out,
-                                  .init = frnn_at(plan, plan->bias, unit0),
+                                  .init = plan->input_init ? frnn_at(plan, plan->input_init, unit0) : NULL,
                                   .init_gate_stride = plan->Hp,
                                   .out_gate_stride = plan->Hp,
                                   .out_padded = 1};
@@ -237,6 +237,7 @@ static void forward_thread(void *context, int index, int threads)
     frnn_step_forward step = {.rows = w.step_rows,
                               .recurrent = plan->recurrent,
                               .candidate = plan->candidate,
+                              .parameters = plan->bias,
                               .H = plan->H,
                               .Hp = plan->Hp,
                               .unit0 = w.share.unit0,

@@ -10,7 +10,7 @@
 #include "platform/thread_pool.h"
 
 typedef struct frnn_cell_counts {
-    int gates, recurrent_gates, input_slots, saved_slots, c_slot, panel_units, direct, recurrent_count;
+    int gates, recurrent_gates, input_slots, saved_slots, c_slot, norm_slot, panel_units, direct, recurrent_count;
     int recurrent_slots[FRNN_MAX_GATES];
 } frnn_cell_counts;
 
@@ -29,7 +29,9 @@ typedef struct frnn_plan {
     int64_t saved_stride, unprojected_offset, dprojected_offset;
 
     /* packed weights, pointing into the block */
-    void *bias; /* [input_slots][Hp] */
+    void *bias; /* [input_slots][Hp], then parameters of layer normalisation: ln_ih, ln_hh, ln_c_weight, ln_c_bias */
+    int64_t norm_slots;     /* of those, [norm_slots][Hp] */
+    const void *input_init; /* what the input product starts from: the bias, or NULL */
     frnn_panels input, recurrent, candidate, projection;
     frnn_panels input_t, recurrent_t, candidate_t, projection_t; /* training only */
     frnn_segments input_segments, recurrent_segments;            /* dgates in the saved row */
