@@ -33,9 +33,20 @@ from bench.worker import Job
 MEGABYTE = 1e6
 WARM_UP = Shape(3, 2, 4, 5)
 LONG, QUICK = "20000,8,256,256", "2000,8,32,32"
-KEPT = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 6, "gru": 4, "gru_reset_before": 4, "mingru": 2, "minlstm": 3}
+KEPT = {
+    "rnn_tanh": 1,
+    "rnn_relu": 1,
+    "lstm": 6,
+    "gru": 4,
+    "gru_reset_before": 4,
+    "mingru": 2,
+    "minlstm": 3,
+    "lstm_norm": 15,
+    "gru_norm": 9,
+}
 """Reals for each hidden unit and step that backward needs besides x and y, its own gradients in their place:
-the gates; of an LSTM also c and tanh(c), of a GRU also the recurrent part of n."""
+the gates; of an LSTM also c and tanh(c), of a GRU also the recurrent part of n. With layer normalisation also
+both products, of an LSTM c before zoneout too, and the recurrent part of n is among them."""
 
 
 def needed_bytes(problem: Problem) -> int:

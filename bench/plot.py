@@ -23,6 +23,8 @@ STYLES = {
     "gru_reset_before": ("GRU, reset before", "#CC79A7", "v"),
     "mingru": ("minGRU", "#E69F00", "P"),
     "minlstm": ("minLSTM", "#999999", "X"),
+    "lstm_norm": ("LSTM, layer norm", "#D55E00", "p"),
+    "gru_norm": ("GRU, layer norm", "#009E73", "h"),
 }
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 

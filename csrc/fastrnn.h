@@ -34,6 +34,8 @@ typedef enum {
     FRNN_GRU_RESET_BEFORE,
     FRNN_MINGRU,
     FRNN_MINLSTM,
+    FRNN_LSTM_NORM,
+    FRNN_GRU_NORM,
     FRNN_CELL_COUNT
 } frnn_cell;
 /* How packed weights are kept; all but the first for inference in float32. States and results are float32 in any case.
@@ -61,14 +63,16 @@ typedef struct frnn_layer {
     int32_t isa;    /* index; what is packed or saved for one ISA is read by the same */
     int32_t format; /* frnn_weight_format */
     int64_t input_size, hidden_size;
-    int64_t proj_size; /* 0: none; LSTM only */
+    int64_t proj_size; /* 0: none; LSTMs only */
 } frnn_layer;
 
-typedef struct frnn_weights { /* in; or gradients, added to */
-    void *weight_ih;          /* [G*H, I] */
-    void *weight_hh;          /* [R*H, P] */
-    void *bias_ih, *bias_hh;  /* [G*H], [R*H], each may be NULL */
-    void *weight_hr;          /* [P, H] or NULL */
+typedef struct frnn_weights {      /* in; or gradients, added to */
+    void *weight_ih;               /* [G*H, I] */
+    void *weight_hh;               /* [R*H, P] */
+    void *bias_ih, *bias_hh;       /* [G*H], [R*H], each may be NULL */
+    void *weight_hr;               /* [P, H] or NULL */
+    void *ln_ih, *ln_hh;           /* [G*H], [R*H]: gains of layer normalisation; NULL unless the cell has it */
+    void *ln_c_weight, *ln_c_bias; /* [H], of c; NULL unless the cell has it and c */
 } frnn_weights;
 
 /* Packed weights: what forward reads and, with `training`, what backward reads too. */
@@ -98,7 +102,7 @@ typedef struct frnn_sequence {
 
     void *y; /* out [T, N, P]; zero past a length */
     int64_t y_t_stride, y_n_stride;
-    void *hn, *cn; /* out [N, P], [N, H]; cn NULL unless LSTM; in inference they may be h0 and c0 */
+    void *hn, *cn; /* out [N, P], [N, H]; cn NULL unless the cell has c; in inference they may be h0 and c0 */
     void *saved;   /* out, frnn_saved_size bytes; NULL unless training */
     void *scratch; /* frnn_forward_scratch bytes */
 } frnn_sequence;
@@ -116,7 +120,7 @@ typedef struct frnn_sequence_gradient {
     const void *dhn, *dcn; /* [N, P], [N, H]; NULL: zeros */
     void *dx;              /* out [T, N, I], or NULL; zero past a length */
     int64_t dx_t_stride, dx_n_stride;
-    void *dh0, *dc0;       /* out [N, P], [N, H]; dc0 NULL unless LSTM */
+    void *dh0, *dc0;       /* out [N, P], [N, H]; dc0 NULL unless the cell has c */
     frnn_weights dweights; /* added to; NULL members are not computed */
     void *scratch;         /* frnn_backward_scratch bytes */
 } frnn_sequence_gradient;
@@ -184,9 +188,8 @@ void frnn_optimizer_step(frnn_optimizer, int dtype, const frnn_optimizer_args *)
 
 typedef struct frnn_token_stream {
     int64_t layers;
-    frnn_sequence
-        *sequences; /* [layers], T = N = 1, hn is h0 and cn is c0; the first has input_table and tokens */
-    int64_t *token; /* the token slot that sequences[0].tokens points to */
+    frnn_sequence *sequences; /* [layers], T = N = 1, hn is h0 and cn is c0; the first has input_table and tokens */
+    int64_t *token;           /* the token slot that sequences[0].tokens points to */
     frnn_linear out;
     const void *out_packed;
     const void *h;        /* [P] output of the last layer */

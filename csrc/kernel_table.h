@@ -69,6 +69,7 @@ typedef struct frnn_product {
 /* Weight gradients. For every operand s and every block of columns of a that has an out for it,
  *     out[s][i * n_s + j] += sum over rows of a[row][a_offset + i] b_s[row][offset_s + j] mask_s[row][j],  rows in order. */
 #define FRNN_OUTER_OPERANDS 3
+#define FRNN_OUTER_BLOCKS (3 * FRNN_MAX_GATES + 2) /* most: sums of an LSTM with layer normalisation */
 typedef struct frnn_outer_operand {
     const void *const *rows;
     const void *const *mask; /* NULL: none; its rows may repeat */
@@ -86,8 +87,8 @@ typedef struct frnn_outer {
     const void *const *a;
     int operands, blocks;
     frnn_outer_operand b[FRNN_OUTER_OPERANDS];
-    frnn_outer_block block[FRNN_MAX_GATES + 1]; /* the gates, and a projection */
-    void *scratch;                              /* outer_scratch bytes */
+    frnn_outer_block block[FRNN_OUTER_BLOCKS];
+    void *scratch; /* outer_scratch bytes */
 } frnn_outer;
 
 /* One batch row of one step, forward. Rows marked "padded" hold Hp reals, the others exactly as many as the letter
@@ -106,8 +107,9 @@ typedef struct frnn_row_forward {
 typedef struct frnn_step_forward {
     const frnn_row_forward *rows;
     int64_t m;
-    frnn_panels recurrent; /* gate-interleaved W_hh */
-    frnn_panels candidate; /* gru_reset_before: the n gate's part of W_hh */
+    frnn_panels recurrent;  /* gate-interleaved W_hh */
+    frnn_panels candidate;  /* gru_reset_before: the n gate's part of W_hh */
+    const void *parameters; /* layer normalisation: bias [input_slots][Hp], then [norm_slots][Hp] (rnn_plan.h) */
     int64_t H, Hp;
     int64_t unit0, unit1; /* units of this call */
     int training;         /* fill `saved` for backward */
@@ -139,6 +141,7 @@ typedef struct frnn_step_backward {
     frnn_panels recurrent;    /* transposed W_hh (or W_hr where the layer projects) */
     frnn_segments a_segments; /* which slots of gates_next enter it */
     frnn_panels candidate;    /* gru_reset_before: transposed n gate's part */
+    const void *parameters;   /* as forward */
     int64_t H, Hp;
     int64_t unit0, unit1; /* units of this call */
     int has_direct;       /* dh_direct_out is written and dh_direct read */

@@ -307,6 +307,7 @@ static void backward_thread(void *context, int index, int threads)
     frnn_step_backward step = {.rows = w.step_rows,
                                .recurrent = plan->projects ? plan->projection_t : plan->recurrent_t,
                                .candidate = plan->candidate_t,
+                               .parameters = plan->bias,
                                .H = plan->H,
                                .Hp = plan->Hp,
                                .unit0 = w.share.unit0,
@@ -392,6 +393,7 @@ static void plan_outer(const backward_job *job, const weight_work *w, int index,
     const frnn_weights *d = &job->g->dweights;
     const frnn_cell_counts *cell = plan->cell;
     const int64_t first = index * plan->H / threads, last = (index + 1) * plan->H / threads;
+    const int norm = cell->norm_slot >= 0; /* plan_sums then has the biases */
     *outer = (frnn_outer){.a = w->saved_rows, .operands = 2, .scratch = w->outer};
     outer->b[FROM_X] = (frnn_outer_operand){
         .rows = w->x_rows, .mask = job->q->input_mask ? w->x_masks : NULL, .n = d->weight_ih ? plan->I : 0};
@@ -403,13 +405,15 @@ static void plan_outer(const backward_job *job, const weight_work *w, int index,
         const int recurrent = g < cell->recurrent_count;
         frnn_outer_block *block = add_gate(job, outer, g, first, last);
         block->out[FROM_X] = row_of(plan, d->weight_ih, row, plan->I);
-        block->column_sum[0] = row_of(plan, d->bias_ih, row, 1);
+        if (!norm)
+            block->column_sum[0] = row_of(plan, d->bias_ih, row, 1);
         if (g >= cell->recurrent_gates)
             continue;
         if (recurrent && cell->recurrent_slots[g] != g)
             block = add_gate(job, outer, cell->recurrent_slots[g], first, last);
         block->out[recurrent ? FROM_H : FROM_SAVED] = row_of(plan, d->weight_hh, row, plan->P);
-        block->column_sum[1] = row_of(plan, d->bias_hh, row, 1);
+        if (!norm)
+            block->column_sum[1] = row_of(plan, d->bias_hh, row, 1);
     }
     if (cell->recurrent_count < cell->recurrent_gates && d->weight_hh)
         outer->b[outer->operands++] =
@@ -425,18 +429,51 @@ static void plan_outer(const backward_job *job, const weight_work *w, int index,
     }
 }
 
+/* Layer normalisation: the gradients of biases and gains are sums of slots of their own. */
+static void plan_sums(const backward_job *job, const weight_work *w, int index, int threads, frnn_outer *sums)
+{
+    const frnn_plan *plan = &job->plan;
+    const frnn_weights *d = &job->g->dweights;
+    const frnn_cell_counts *cell = plan->cell;
+    const int64_t first = index * plan->H / threads, last = (index + 1) * plan->H / threads;
+    const int own_bias = cell->input_slots > cell->gates; /* the recurrent bias of the last gate has a slot */
+    int64_t slot = cell->norm_slot;
+    *sums = (frnn_outer){.a = w->saved_rows, .scratch = w->outer};
+    if (slot < 0)
+        return;
+    for (int64_t k = 0; k < cell->input_slots; k++) {
+        frnn_outer_block *block = add_gate(job, sums, slot++, first, last);
+        const int64_t gate = FRNN_MIN(k, plan->G - 1), row = gate * plan->H + first;
+        if (k < plan->G)
+            block->column_sum[0] = row_of(plan, d->bias_ih, row, 1);
+        if (k != plan->G - own_bias)
+            block->column_sum[1] = row_of(plan, d->bias_hh, row, 1);
+    }
+    for (int64_t k = 0; k < plan->G; k++)
+        add_gate(job, sums, slot++, first, last)->column_sum[0] = row_of(plan, d->ln_ih, k * plan->H + first, 1);
+    for (int64_t k = 0; k < cell->recurrent_gates; k++)
+        add_gate(job, sums, slot++, first, last)->column_sum[0] = row_of(plan, d->ln_hh, k * plan->H + first, 1);
+    if (cell->c_slot >= 0) {
+        add_gate(job, sums, slot++, first, last)->column_sum[0] = row_of(plan, d->ln_c_weight, first, 1);
+        add_gate(job, sums, slot++, first, last)->column_sum[0] = row_of(plan, d->ln_c_bias, first, 1);
+    }
+}
+
 static void weight_thread(void *context, int index, int threads)
 {
     const backward_job *job = context;
     const frnn_float_environment environment = frnn_flush_denormals();
     frnn_arena arena = {.base = job->thread_base + (size_t)index * job->thread_bytes};
     weight_work w;
-    frnn_outer outer;
+    frnn_outer outer, sums;
     carve_weight_thread(job, &arena, &w);
     plan_outer(job, &w, index, threads, &outer);
+    plan_sums(job, &w, index, threads, &sums);
     int64_t s = job->q->T - 1, n = 0;
-    while ((outer.rows = next_chunk(job, &w, &s, &n)) > 0)
+    while ((sums.rows = outer.rows = next_chunk(job, &w, &s, &n)) > 0) {
         job->plan.kernels->outer(&outer);
+        job->plan.kernels->outer(&sums);
+    }
     frnn_restore_denormals(environment);
 }
 

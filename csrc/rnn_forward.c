@@ -111,7 +111,7 @@ static void input_products(const forward_job *job, const forward_work *w, int64_
                                   .m = m,
                                   .a = w->a,
                                   .out = w->out,
-                                  .init = plan->bias,
+                                  .init = plan->input_init,
                                   .init_gate_stride = plan->Hp,
                                   .out_gate_stride = plan->Hp,
                                   .out_padded = 1,
@@ -250,6 +250,7 @@ static void forward_thread(void *context, int index, int threads)
     frnn_step_forward step = {.rows = w.step_rows,
                               .recurrent = plan->recurrent,
                               .candidate = plan->candidate,
+                              .parameters = plan->bias,
                               .H = plan->H,
                               .Hp = plan->Hp,
                               .unit0 = w.share.unit0,
@@ -257,7 +258,7 @@ static void forward_thread(void *context, int index, int threads)
                               .training = q->training,
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL};
-    const int alone = q->T == 1 && count <= 2 && !q->input_table && plan->candidate.data == NULL;
+    const int alone = q->T == 1 && count <= 2 && !q->input_table && frnn_one_product(plan);
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {
         const int64_t s1 = FRNN_MIN(s0 + w.window, job->end);
         if (!q->input_table && !alone)

@@ -68,7 +68,10 @@ void frnn_make_plan(const frnn_layer *layer, int training, const void *packed, f
     plan->projection_t = plain_panels(H, P);
 
     frnn_arena arena = {.base = (char *)packed};
-    plan->bias = frnn_take(&arena, plan->size * (size_t)plan->gates_stride);
+    const int norm = cell->norm_slot >= 0;
+    plan->norm_slots = norm ? cell->gates + cell->recurrent_gates + 2 * (cell->c_slot >= 0) : 0;
+    plan->bias = frnn_take(&arena, plan->size * (size_t)(plan->gates_stride + plan->norm_slots * plan->Hp));
+    plan->input_init = norm ? NULL : plan->bias;
     place(&plan->input, plan, &arena);
     place(&plan->recurrent, plan, &arena);
     if (has_candidate)
@@ -117,6 +120,19 @@ static void pack_bias(const frnn_plan *plan, const frnn_weights *w)
     }
 }
 
+static void pack_norm(const frnn_plan *plan, const frnn_weights *w)
+{
+    const struct {
+        const void *from;
+        int64_t slots;
+    } parts[] = {{w->ln_ih, plan->G}, {w->ln_hh, plan->cell->recurrent_gates}, {w->ln_c_weight, 1}, {w->ln_c_bias, 1}};
+    int64_t slot = plan->cell->input_slots;
+    for (size_t part = 0; part < sizeof parts / sizeof *parts; part++)
+        for (int64_t k = 0; parts[part].from && k < parts[part].slots; k++, slot++)
+            frnn_copy_padded(plan, frnn_at(plan, plan->bias, slot * plan->Hp),
+                             frnn_at(plan, parts[part].from, k * plan->H), plan->H, plan->Hp);
+}
+
 void frnn_pack(const frnn_layer *layer, const frnn_weights *w, int training, void *packed)
 {
     frnn_plan plan;
@@ -125,6 +141,7 @@ void frnn_pack(const frnn_layer *layer, const frnn_weights *w, int training, voi
     const int has_candidate = plan.cell->recurrent_count < plan.cell->recurrent_gates;
     const void *w_candidate = frnn_at(&plan, w->weight_hh, plan.cell->recurrent_count * H * P);
     pack_bias(&plan, w);
+    pack_norm(&plan, w);
     pack(&plan, &plan.input, w->weight_ih, H * I, I, 1);
     pack(&plan, &plan.recurrent, w->weight_hh, H * P, P, 1);
     if (has_candidate)
@@ -168,8 +185,8 @@ frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *q)
     const int rows = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads)), meet = plan->cell->recurrent_gates > 0;
     const int64_t blocks = (plan->H + frnn_unit_block(plan) - 1) / frnn_unit_block(plan);
     const double bytes = (double)plan->size * (double)(plan->cell->recurrent_gates * plan->H) * (double)plan->P;
-    const int one_product = !plan->projects && plan->cell->recurrent_count == plan->cell->recurrent_gates;
-    const int shared = !meet || (one_product && bytes * (double)((q->N + rows - 1) / rows) >= FRNN_SHARED_STEP_BYTES);
+    const int shared =
+        !meet || (frnn_one_product(plan) && bytes * (double)((q->N + rows - 1) / rows) >= FRNN_SHARED_STEP_BYTES);
     const int units = shared ? (int)FRNN_MAX(1, FRNN_MIN(blocks, q->threads / rows)) : 1;
     return (frnn_shares){.rows = rows, .units = units, .meet = meet && units > 1};
 }

@@ -10,7 +10,7 @@
 #include "platform/thread_pool.h"
 
 typedef struct frnn_cell_counts {
-    int gates, recurrent_gates, input_slots, saved_slots, c_slot, panel_units, direct, recurrent_count;
+    int gates, recurrent_gates, input_slots, saved_slots, c_slot, norm_slot, panel_units, direct, recurrent_count;
     int recurrent_slots[FRNN_MAX_GATES];
 } frnn_cell_counts;
 
@@ -29,7 +29,9 @@ typedef struct frnn_plan {
     int64_t saved_stride, unprojected_offset, dprojected_offset;
 
     /* packed weights, pointing into the block */
-    void *bias; /* [input_slots][Hp] */
+    void *bias; /* [input_slots][Hp], then parameters of layer normalisation: ln_ih, ln_hh, ln_c_weight, ln_c_bias */
+    int64_t norm_slots;     /* of those, [norm_slots][Hp] */
+    const void *input_init; /* what the input product starts from: the bias, or NULL */
     frnn_panels input, recurrent, candidate, projection;
     frnn_panels input_t, recurrent_t, candidate_t, projection_t; /* training only */
     frnn_segments input_segments, recurrent_segments;            /* dgates in the saved row */
@@ -73,6 +75,13 @@ typedef struct frnn_shares {
 FRNN_INLINE int64_t frnn_unit_block(const frnn_plan *plan)
 {
     return (plan->cell->recurrent_gates ? plan->recurrent_t.units : plan->input.units) * plan->kernels->lanes;
+}
+
+/* Whether a step is a single product whose epilogue ends it, so that units can be taken apart: a projection waits for all
+ * units, and so do a norm and a reset before the product. */
+FRNN_INLINE int frnn_one_product(const frnn_plan *plan)
+{
+    return !plan->projects && plan->cell->norm_slot < 0 && plan->cell->recurrent_count == plan->cell->recurrent_gates;
 }
 
 frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *sequence);

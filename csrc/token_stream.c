@@ -40,7 +40,7 @@ void frnn_input_table(const frnn_layer *layer, const void *packed, int64_t V, co
                                   .m = V,
                                   .a = a,
                                   .out = out,
-                                  .init = plan.bias,
+                                  .init = plan.input_init,
                                   .init_gate_stride = plan.Hp,
                                   .out_gate_stride = plan.Hp,
                                   .out_padded = 1};

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from recurrent_cases import Problem, Result, make_problem, run
-from tolerances import backward_tolerance, forward_tolerance, within
+from tolerances import backward_tolerance, forward_tolerance, magnification, within
 
 from fastrnn import _core as native
 from fastrnn._types import CellWeights
@@ -56,7 +56,7 @@ def assert_agrees(p: Problem, got: Result, expected: Result) -> None:
                 rows = 1 if name in ("dx", "dh0", "dc0") else T * N
                 tolerance = backward_tolerance(dtype, p.K, T, rows)
             assert a.dtype == dtype, name
-            within(a, b.astype(dtype), tolerance, name)
+            within(a, b.astype(dtype), tolerance * magnification(p.cell), name)
 
 
 def assert_same_bits(a: Any, b: Any, name: str = "") -> None:

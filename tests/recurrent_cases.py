@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+from tolerances import central_difference_step
 
 from fastrnn._types import CELL_COUNTS, CELLS, CellWeights
 
@@ -82,6 +84,10 @@ class Result(NamedTuple):
     bias_ih: Array | None
     bias_hh: Array | None
     weight_hr: Array | None
+    ln_ih: Array | None
+    ln_hh: Array | None
+    ln_c_weight: Array | None
+    ln_c_bias: Array | None
 
 
 def make_weights(
@@ -101,12 +107,17 @@ def make_weights(
     def normal(*shape: int) -> Array:
         return (rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(dtype)
 
+    def gains(n: int) -> Array:
+        return (1 + rng.standard_normal(n) / 4).astype(dtype)
+
     return CellWeights(
         normal(rows, input_size),
         normal(recurrent_rows, out) * np.asarray(0.8, dtype),
         rng.standard_normal(rows).astype(dtype) / 2 if "ih" in biases else None,
         rng.standard_normal(recurrent_rows).astype(dtype) / 2 if "hh" in biases else None,
         normal(P, H) if P else None,
+        *(gains(rows), gains(recurrent_rows)) if counts.norm else (None, None),
+        *(gains(H), gains(H)) if counts.norm and counts.has_c else (None, None),
     )
 
 
@@ -178,6 +189,19 @@ def make_problem(
 def zeros_like(weights: CellWeights) -> CellWeights:
     """Gradient arrays to add into."""
     return CellWeights._make(None if w is None else np.zeros_like(w) for w in weights)
+
+
+def derivative(f: Callable[[float], float]) -> float:
+    """f'(0) by central differences with two steps, so that the error of second order cancels.
+
+    A norm of few numbers bends too sharply for one. The steps may then be larger, and rounding smaller.
+    """
+
+    def difference(h: float) -> float:
+        return (f(h) - f(-h)) / (2 * h)
+
+    h = 2 * central_difference_step()
+    return (4 * difference(h) - difference(2 * h)) / 3
 
 
 def forward(backend: ModuleType, p: Problem, **changes: Any) -> tuple[Array, Array, Array | None, Any]:

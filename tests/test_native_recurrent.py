@@ -202,7 +202,7 @@ def test_layouts_of_input_and_gradient(cell: str, layout, dtype: type) -> None:
 
 @pytest.mark.parametrize("layout", [inside_nans, every_other, unaligned, np.asfortranarray])
 def test_layouts_of_states_masks_and_weights(layout) -> None:
-    p = make_problem("lstm", T, N, K, H, dtype=np.float32, project=True, **EVERYTHING)
+    p = make_problem("lstm_norm", T, N, K, H, dtype=np.float32, project=True, **EVERYTHING)
     expected = run(native, p)
     p.h0, p.c0, p.dhn, p.dcn = map(layout, (p.h0, p.c0, p.dhn, p.dcn))
     for key in ("input_mask", "hidden_mask", "zoneout_h", "zoneout_c"):
@@ -312,6 +312,6 @@ def test_packed_weights_are_a_snapshot_and_say_what_they_are() -> None:
     assert packed.dtype == np.float32 and packed.training is False
     assert native.pack_weights("gru", make_problem("gru", 1, 1, K, H).weights, True).training is True
     before, *_ = native.rnn_forward(packed, p.x)
-    for w in p.weights:
+    for w in p.weights[:5]:
         w[...] = 0
     assert_same_bits(native.rnn_forward(packed, p.x)[0], before)

@@ -10,6 +10,7 @@ import pytest
 from recurrent_layers import BACKENDS
 
 from fastrnn.backend import use_backend
+from fastrnn.layers.minimal import MinGRU
 from fastrnn.layers.recurrent import GRU, LSTM, RNN
 
 T, N, INPUT, H = 6, 3, 4, 5
@@ -49,6 +50,12 @@ def test_settings_of_one_cell_alone() -> None:
         RNN(2, 3, nonlinearity="sigmoid")
     with pytest.raises(TypeError, match="zoneout must be one number"):
         GRU(2, 3, zoneout=(0.1, 0.1))
+    with pytest.raises(ValueError, match="layer_norm must be False with reset_after=False, got True"):
+        GRU(2, 3, reset_after=False, layer_norm=True)
+    with pytest.raises(TypeError, match="layer_norm must be True or False"):
+        LSTM(2, 3, layer_norm=1)
+    with pytest.raises(TypeError, match="recurrent_dropout"):
+        MinGRU(2, 3, recurrent_dropout=0.5)
     with pytest.warns(UserWarning, match="dropout acts between layers"):
         GRU(2, 3, dropout=0.5)
 

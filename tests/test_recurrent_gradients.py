@@ -16,6 +16,7 @@ from recurrent_layers import (
     leaves,
     like,
 )
+from tolerances import magnification
 
 from fastrnn import layers
 from fastrnn.backend import use_backend
@@ -100,7 +101,7 @@ def check_layer(name: str, form: str, **options: Any) -> None:
         f"state[{i}]": pair for i, pair in enumerate(zip(leaves(state), leaves(dstate0), strict=True))
     }
     checked |= {n: (p.data, p.grad.copy()) for n, p in layer.named_parameters()}
-    assert_derivatives(compute, leaves((dy, dstate)), checked)
+    assert_derivatives(compute, leaves((dy, dstate)), checked, magnification(layer.cell))
 
 
 @pytest.mark.parametrize(("name", "cell"), CELL_LAYERS, ids=CELL_LAYER_IDS)

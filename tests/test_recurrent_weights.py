@@ -93,6 +93,10 @@ def test_parameter_names_and_shapes_are_those_of_pytorch(name: str, cell: dict) 
     shapes |= {"bias_ih_l{}": (G * H,), "bias_hh_l{}": (R * H,)}
     if "proj_size" in cell:
         shapes["weight_hr_l{}"] = (P, H)
+    if counts.norm:
+        shapes |= {"ln_ih_l{}": (G * H,), "ln_hh_l{}": (R * H,)}
+    if counts.norm and counts.has_c:
+        shapes |= {"ln_c_weight_l{}": (H,), "ln_c_bias_l{}": (H,)}
     expected = [
         (pattern.format(k) + suffix, (G * H, 2 * P) if k and "weight_ih" in pattern else shape)
         for k in range(2)
@@ -132,6 +136,8 @@ def test_one_seed_gives_one_layer_in_every_dtype() -> None:
     RNN(2, 3, 2, nonlinearity="relu", bias=False, dropout=0.1, batch_first=True, bidirectional=True),
     LSTM(2, 3, proj_size=2, dtype="float64", seed=3, forget_bias=0.5, zoneout=(0.1, 0.2), weight_dropout=0.1),
     GRU(2, 3, reset_after=False, init="torch", input_dropout=0.1, recurrent_dropout=0.2, zoneout=0.3),
+    LSTM(2, 3, layer_norm=True),
+    GRU(2, 3, layer_norm=True),
     MinLSTM(2, 3, 2, bias=False, dropout=0.1, input_dropout=0.2, zoneout=0.3, seed=4),
 ])  # fmt: skip
 def test_config_makes_the_same_layer(layer: Layer) -> None:

@@ -11,6 +11,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from fastrnn._types import CELL_COUNTS
+
 FLOOR = 0.1
 """Outputs and gradients in the tests are of order one; what is a tenth of that counts as noise-free zero."""
 
@@ -37,6 +39,14 @@ def backward_tolerance(dtype: DTypeLike, K: int, T: int = 1, rows: int = 1) -> f
     twice `forward_tolerance`, and the sum over rows (T*N of them for weights) adds sqrt(rows) roundings.
     """
     return 4 * eps(dtype) * (math.sqrt(K) + math.sqrt(rows) + 4) * math.sqrt(max(T, 1))
+
+
+def magnification(cell: str) -> float:
+    """How much larger errors of this cell get than the sums they come from.
+
+    A norm of a few numbers divides by their differences, a tenth of their size now and then.
+    """
+    return 10 if CELL_COUNTS[cell].norm else 1
 
 
 def central_difference_step() -> float:

@@ -19,16 +19,19 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "gru_reset_before": lambda *sizes, **options: fastrnn.GRU(*sizes, reset_after=False, **options),
     "mingru": fastrnn.MinGRU,
     "minlstm": fastrnn.MinLSTM,
+    "lstm_norm": lambda *sizes, **options: fastrnn.LSTM(*sizes, layer_norm=True, **options),
+    "gru_norm": lambda *sizes, **options: fastrnn.GRU(*sizes, layer_norm=True, **options),
 }
 
 
 def make_layer(problem: Problem, **options: Any) -> Any:
-    """A layer with the problem's weights; `options` are for its constructor."""
+    """A layer with the problem's weights; `options` are for its constructor. Gains of norms stay ones."""
     if problem.cell not in LAYERS:
         raise Unsupported(f"no layer is known for the cell {problem.cell}")
     sizes = problem.shape.I, problem.shape.H
     layer = LAYERS[problem.cell](*sizes, dtype=problem.dtype, init="torch", **options)
-    layer.load_state_dict({f"{name}_l0": value for name, value in problem.weights.items()})
+    weights = {f"{name}_l0": value for name, value in problem.weights.items()}
+    layer.load_state_dict(weights, strict=False)
     return layer
 
 

@@ -24,12 +24,12 @@ FRNN_INLINE vec FN(gru_output)(const frnn_step_forward *s, const frnn_row_forwar
     return s->zoneout_h ? FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), h_prev, h) : h;
 }
 
-/* Backward steps 4 and 3 with the first half of 2: stores da_n and dz's pre-activation gradient. */
-FRNN_INLINE vec FN(gru_backward_output)(const frnn_step_backward *s, const frnn_row_backward *row, int64_t unit,
-                                        vec acc)
+/* Backward steps 4 and 3 with the first half of 2, on the slots `gates` r, z, n: stores da_n and dz's pre-activation gradient. */
+FRNN_INLINE vec FN(gru_backward_output)(const frnn_step_backward *s, const frnn_row_backward *row, real *gates,
+                                        int64_t unit, vec acc)
 {
     const vec one = v_splat(1);
-    real *saved = (real *)row->saved + unit;
+    real *saved = gates + unit;
     const vec z = v_load(saved + s->Hp), n = v_load(saved + 2 * s->Hp);
     vec dh = FN(total_dh)(s, row, unit, acc), direct = v_zero();
     if (s->zoneout_h) {
@@ -85,7 +85,7 @@ static void FN(gru_backward_tile)(const void *step, int64_t row0, int R, int64_t
             real *saved = (real *)row->saved + unit;
             FN(fetch_next)(s, row, unit, 4);
             const vec reset = v_load(saved), q = v_load(saved + 3 * s->Hp);
-            const vec da_n = FN(gru_backward_output)(s, row, unit, acc[r * units + u]);
+            const vec da_n = FN(gru_backward_output)(s, row, row->saved, unit, acc[r * units + u]);
             v_store(saved, da_n * q * reset * (v_splat(1) - reset));
             v_store(saved + 3 * s->Hp, da_n * reset);
         }
@@ -149,8 +149,10 @@ static void FN(gru_reset_before_backward_output)(const void *step, int64_t row0,
 {
     const frnn_step_backward *s = step;
     for (int r = 0; r < R; r++)
-        for (int u = 0; u < units; u++)
-            FN(gru_backward_output)(s, s->rows + row0 + r, unit0 + u * VL, acc[r * units + u]);
+        for (int u = 0; u < units; u++) {
+            const frnn_row_backward *row = s->rows + row0 + r;
+            FN(gru_backward_output)(s, row, row->saved, unit0 + u * VL, acc[r * units + u]);
+        }
 }
 
 static void FN(gru_reset_before_backward_reset)(const void *step, int64_t row0, int R, int64_t unit0, int units,

@@ -73,7 +73,8 @@ static void *filled(int dtype, int64_t n, double value)
 static void *pack(const problem *q, const settings *s, const frnn_layer *layer)
 {
     frnn_weights w = {0};
-    void **const members[] = {&w.weight_ih, &w.weight_hh, &w.bias_ih, &w.bias_hh, &w.weight_hr};
+    void **const members[] = {&w.weight_ih, &w.weight_hh, &w.bias_ih,     &w.bias_hh,  &w.weight_hr,
+                              &w.ln_ih,     &w.ln_hh,     &w.ln_c_weight, &w.ln_c_bias};
     for (int i = WEIGHT_IH; i < TENSORS; i++)
         *members[i - WEIGHT_IH] = to_real(s->dtype, q->size[i], q->tensor[i]);
     void *packed = block(frnn_packed_size(layer, s->backward));
@@ -102,8 +103,9 @@ static void run_backward(const problem *q, const settings *s, const frnn_sequenc
     }
     g.dh0 = output(dtype, q->N * q->P);
     g.dc0 = has_c(q) ? output(dtype, q->N * q->H) : NULL;
-    void **const members[] = {&g.dweights.weight_ih, &g.dweights.weight_hh, &g.dweights.bias_ih, &g.dweights.bias_hh,
-                              &g.dweights.weight_hr};
+    frnn_weights *d = &g.dweights;
+    void **const members[] = {&d->weight_ih, &d->weight_hh, &d->bias_ih,     &d->bias_hh,  &d->weight_hr,
+                              &d->ln_ih,     &d->ln_hh,     &d->ln_c_weight, &d->ln_c_bias};
     for (int i = WEIGHT_IH; i < TENSORS; i++)
         if (q->tensor[i] && !s->skip[i])
             *members[i - WEIGHT_IH] = filled(dtype, q->size[i], s->start);

@@ -43,28 +43,63 @@ static void elman(const problem *q, const step_input *in, double *h)
     }
 }
 
+/* a -> gain (a - mean) / sqrt(variance + 1e-5) */
+static void normalise(int64_t n, double *a, const double *gain)
+{
+    double mean = 0, variance = 0;
+    for (int64_t j = 0; j < n; j++)
+        mean += a[j] / (double)n;
+    for (int64_t j = 0; j < n; j++)
+        variance += (a[j] - mean) * (a[j] - mean) / (double)n;
+    for (int64_t j = 0; j < n; j++)
+        a[j] = gain[j] * (a[j] - mean) / sqrt(variance + 1e-5);
+}
+
+/* What the input and the state give to every gate [G, H], normalised where the cell has that, with their biases. */
+static void gates(const problem *q, const step_input *in, double *x, double *h)
+{
+    for (int64_t j = 0; j < q->G * q->H; j++) {
+        x[j] = affine(q->tensor[WEIGHT_IH], NULL, j, q->I, in->x);
+        h[j] = affine(q->tensor[WEIGHT_HH], NULL, j, q->P, in->hm);
+    }
+    if (q->tensor[LN_IH]) {
+        normalise(q->G * q->H, x, q->tensor[LN_IH]);
+        normalise(q->G * q->H, h, q->tensor[LN_HH]);
+    }
+    for (int64_t j = 0; q->tensor[BIAS_IH] && j < q->G * q->H; j++) {
+        x[j] += q->tensor[BIAS_IH][j];
+        h[j] += q->tensor[BIAS_HH][j];
+    }
+}
+
 static void lstm(const problem *q, const step_input *in, double *h, double *c)
 {
-    for (int64_t j = 0; j < q->H; j++) {
-        double gate[4];
-        for (int64_t g = 0; g < 4; g++)
-            gate[g] = from_x(q, in, g, j) + from_h(q, in->hm, g, j);
-        c[j] = sigmoid(gate[1]) * in->c[j] + sigmoid(gate[0]) * tanh(gate[2]);
-        h[j] = sigmoid(gate[3]) * tanh(c[j]);
+    const int64_t H = q->H;
+    double x[4 * H], r[4 * H], n[H];
+    gates(q, in, x, r);
+    for (int64_t j = 0; j < H; j++)
+        n[j] = c[j] =
+            sigmoid(x[H + j] + r[H + j]) * in->c[j] + sigmoid(x[j] + r[j]) * tanh(x[2 * H + j] + r[2 * H + j]);
+    if (q->tensor[LN_C_WEIGHT]) {
+        normalise(H, n, q->tensor[LN_C_WEIGHT]);
+        for (int64_t j = 0; j < H; j++)
+            n[j] += q->tensor[LN_C_BIAS][j];
     }
+    for (int64_t j = 0; j < H; j++)
+        h[j] = sigmoid(x[3 * H + j] + r[3 * H + j]) * tanh(n[j]);
 }
 
 static void gru(const problem *q, const step_input *in, double *h)
 {
-    double r[q->H], reset_h[q->H];
-    for (int64_t j = 0; j < q->H; j++) {
-        r[j] = sigmoid(from_x(q, in, 0, j) + from_h(q, in->hm, 0, j));
-        reset_h[j] = r[j] * in->hm[j];
-    }
-    for (int64_t j = 0; j < q->H; j++) {
-        const double z = sigmoid(from_x(q, in, 1, j) + from_h(q, in->hm, 1, j));
-        const double n = q->cell == FRNN_GRU ? tanh(from_x(q, in, 2, j) + r[j] * from_h(q, in->hm, 2, j))
-                                             : tanh(from_x(q, in, 2, j) + from_h(q, reset_h, 2, j));
+    const int64_t H = q->H;
+    double x[3 * H], r[3 * H], reset_h[H];
+    gates(q, in, x, r);
+    for (int64_t j = 0; j < H; j++)
+        reset_h[j] = sigmoid(x[j] + r[j]) * in->hm[j];
+    for (int64_t j = 0; j < H; j++) {
+        const double z = sigmoid(x[H + j] + r[H + j]);
+        const double n = q->cell == FRNN_GRU_RESET_BEFORE ? tanh(x[2 * H + j] + from_h(q, reset_h, 2, j))
+                                                          : tanh(x[2 * H + j] + sigmoid(x[j] + r[j]) * r[2 * H + j]);
         h[j] = (1 - z) * n + z * in->h[j];
     }
 }
@@ -109,14 +144,22 @@ static void run_row(const problem *q, int64_t n, double *h, double *c, outputs *
         multiply(I, q->tensor[X_] + at * I, q->input_mask ? q->input_mask + n * I : NULL, x);
         multiply(P, h, q->hidden_mask ? q->hidden_mask + n * P : NULL, hm);
         const step_input in = {x, h, hm, c};
-        if (q->cell == FRNN_LSTM)
-            lstm(q, &in, u, new_c);
-        else if (q->cell == FRNN_GRU || q->cell == FRNN_GRU_RESET_BEFORE)
-            gru(q, &in, u);
-        else if (q->cell == FRNN_MINGRU || q->cell == FRNN_MINLSTM)
-            min_cell(q, &in, u);
-        else
+        switch (q->cell) {
+        case FRNN_RNN_TANH:
+        case FRNN_RNN_RELU:
             elman(q, &in, u);
+            break;
+        case FRNN_LSTM:
+        case FRNN_LSTM_NORM:
+            lstm(q, &in, u, new_c);
+            break;
+        case FRNN_MINGRU:
+        case FRNN_MINLSTM:
+            min_cell(q, &in, u);
+            break;
+        default:
+            gru(q, &in, u);
+        }
         for (int64_t j = 0; j < H; j++)
             out->active = (out->active ^ (u[j] > 0)) * 0x100000001b3u; /* FNV-1a */
         for (int64_t j = 0; j < P; j++)

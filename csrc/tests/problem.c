@@ -6,12 +6,22 @@
 
 #include "rnn_plan.h"
 
-const char *const tensor_names[TENSORS] = {"x",         "h0",      "c0",      "weight_ih",
-                                           "weight_hh", "bias_ih", "bias_hh", "weight_hr"};
+const char *const tensor_names[TENSORS] = {"x",       "h0",        "c0",    "weight_ih", "weight_hh",   "bias_ih",
+                                           "bias_hh", "weight_hr", "ln_ih", "ln_hh",     "ln_c_weight", "ln_c_bias"};
 
 int has_c(const problem *q)
 {
-    return q->cell == FRNN_LSTM;
+    return frnn_cell_table[q->cell].c_slot >= 0;
+}
+
+int has_norm(const problem *q)
+{
+    return frnn_cell_table[q->cell].norm_slot >= 0;
+}
+
+double magnification(const problem *q)
+{
+    return has_norm(q) ? 10 : 1;
 }
 
 int64_t length_of(const problem *q, int64_t n)
@@ -29,20 +39,24 @@ static double *keep_or_scale(int64_t n)
 
 problem make_problem(int cell, int features, int64_t T, int64_t N, int64_t I, int64_t H)
 {
-    if (cell != FRNN_LSTM)
+    if (frnn_cell_table[cell].c_slot < 0)
         features &= ~PROJECTION;
     const int64_t P = features & PROJECTION ? (H + 1) / 2 : H, G = frnn_cell_table[cell].gates,
                   R = frnn_cell_table[cell].recurrent_gates;
     problem q = {.cell = cell, .features = features, .T = T, .N = N, .I = I, .H = H, .P = P, .G = G};
-    const int bias = features & WITH_BIAS, state = features & WITH_STATE;
+    const int bias = features & WITH_BIAS, state = features & WITH_STATE, norm = has_norm(&q);
+    const int norm_c = norm && has_c(&q);
     const int64_t size[TENSORS] = {
-        T * N * I,        state ? N * P : 0, state && has_c(&q) ? N * H : 0,   G * H * I, R * H * P,
-        bias ? G * H : 0, bias ? R * H : 0,  features & PROJECTION ? P * H : 0};
+        T * N * I,        state ? N * P : 0, state && has_c(&q) ? N * H : 0,    G * H * I,        R * H * P,
+        bias ? G * H : 0, bias ? R * H : 0,  features & PROJECTION ? P * H : 0, norm ? G * H : 0, norm ? R * H : 0,
+        norm_c ? H : 0,   norm_c ? H : 0};
     const double weight = 1.5 / sqrt((double)H);
     for (int i = 0; i < TENSORS; i++) {
         q.size[i] = size[i];
         if (size[i] || i == X_)
-            q.tensor[i] = random_doubles(size[i], i < WEIGHT_IH ? -1 : -weight, i < WEIGHT_IH ? 1 : weight);
+            q.tensor[i] = i >= LN_IH       ? random_doubles(size[i], 0.5, 1.5)
+                          : i >= WEIGHT_IH ? random_doubles(size[i], -weight, weight)
+                                           : random_doubles(size[i], -1, 1);
     }
     if (features & RAGGED) {
         q.lengths = block(sizeof *q.lengths * (size_t)N);

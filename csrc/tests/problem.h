@@ -19,7 +19,7 @@ enum {
 };
 
 /* Every array of reals that a gradient can be taken of. */
-enum { X_, H0, C0, WEIGHT_IH, WEIGHT_HH, BIAS_IH, BIAS_HH, WEIGHT_HR, TENSORS };
+enum { X_, H0, C0, WEIGHT_IH, WEIGHT_HH, BIAS_IH, BIAS_HH, WEIGHT_HR, LN_IH, LN_HH, LN_C_WEIGHT, LN_C_BIAS, TENSORS };
 extern const char *const tensor_names[TENSORS];
 
 typedef struct problem {
@@ -37,6 +37,10 @@ problem make_problem(int cell, int features, int64_t T, int64_t N, int64_t I, in
 /* The problem of these batch rows, in this order. */
 problem select_rows(const problem *, const int64_t *rows, int64_t count);
 int has_c(const problem *);
+int has_norm(const problem *);
+/* How much larger rounding errors get than the sums they come from: a norm of few numbers divides by their differences, a
+ * tenth of their size now and then. */
+double magnification(const problem *);
 int64_t length_of(const problem *, int64_t n);
 const char *describe(const problem *); /* overwritten by the next call */
 

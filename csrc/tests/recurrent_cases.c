@@ -34,7 +34,7 @@ void for_recurrent_cases(int isa, int dtype, case_check check)
     const int64_t sizes[]
                        [4] = {{1, 1, 1, 1},          {0, 3, 4, 5},         {3, 0, 4, 5},         {0, 0, 1, 1},
                               {5, 2, V, V},          {2, 7, V - 1, V + 1}, {4, 5, V + 1, V - 1}, {9, 7, 3, 4 * V + 1},
-                              {3, 13, 5 * V + 2, 2}, {53, 1, 2, 7},        {3, 50, 7, 11},       {2, 3, 61, 37},
+                              {3, 13, 5 * V + 2, 3}, {53, 1, 2, 7},        {3, 50, 7, 11},       {2, 3, 61, 37},
                               {70, 1, 2, 130}, /* threads share units from here on, where they meet after every step */
                               {3, 1, 2, 260}};
     const int sizes_count = (int)(sizeof sizes / sizeof sizes[0]);

@@ -4,7 +4,7 @@
 /* An output is a sum of I + P products and a few roundings, T times over a map that does not expand much. */
 static double tolerance(const problem *q, int dtype)
 {
-    return real_eps(dtype) * (double)(8 + q->I + q->P) * 4;
+    return real_eps(dtype) * (double)(8 + q->I + q->P) * 4 * magnification(q);
 }
 
 static void compare(const problem *q, const settings *s, const outputs *expected, const char *mode)

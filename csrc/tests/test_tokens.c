@@ -29,11 +29,21 @@ static frnn_sequence make_layer(int cell, int dtype, int isa, int64_t I)
                        .T = 1,
                        .N = 1,
                        .threads = 1};
-    const int64_t G = frnn_cell_table[cell].gates;
-    const frnn_weights w = {to_real(dtype, G * H * I, random_doubles(G * H * I, -1, 1)),
-                            to_real(dtype, G * H * H, random_doubles(G * H * H, -0.3, 0.3)), /* a relu stays finite */
-                            to_real(dtype, G * H, random_doubles(G * H, -1, 1)),
-                            to_real(dtype, G * H, random_doubles(G * H, -1, 1)), NULL};
+    const frnn_cell_counts *counts = &frnn_cell_table[cell];
+    const int64_t G = counts->gates;
+    frnn_weights w = {.weight_ih = to_real(dtype, G * H * I, random_doubles(G * H * I, -1, 1)),
+                      .weight_hh =
+                          to_real(dtype, G * H * H, random_doubles(G * H * H, -0.3, 0.3)), /* keeps relu finite */
+                      .bias_ih = to_real(dtype, G * H, random_doubles(G * H, -1, 1)),
+                      .bias_hh = to_real(dtype, G * H, random_doubles(G * H, -1, 1))};
+    if (counts->norm_slot >= 0) {
+        w.ln_ih = to_real(dtype, G * H, random_doubles(G * H, 0, 2));
+        w.ln_hh = to_real(dtype, G * H, random_doubles(G * H, 0, 2));
+    }
+    if (counts->norm_slot >= 0 && counts->c_slot >= 0) {
+        w.ln_c_weight = to_real(dtype, H, random_doubles(H, 0, 2));
+        w.ln_c_bias = to_real(dtype, H, random_doubles(H, -1, 1));
+    }
     void *packed = block(frnn_packed_size(&q.layer, 0));
     frnn_pack(&q.layer, &w, 0, packed);
     q.packed = packed;
@@ -43,7 +53,7 @@ static frnn_sequence make_layer(int cell, int dtype, int isa, int64_t I)
 static void give_state(frnn_sequence *q)
 {
     q->h0 = q->hn = zeros(q->layer.dtype, H);
-    if (q->layer.cell == FRNN_LSTM)
+    if (frnn_cell_table[q->layer.cell].c_slot >= 0)
         q->c0 = q->cn = zeros(q->layer.dtype, H);
     q->y = zeros(q->layer.dtype, H);
 }

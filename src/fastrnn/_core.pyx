@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from fastrnn._types import CELL_COUNTS, CELLS
+from fastrnn._types import CELL_COUNTS, CELLS, CellWeights
 
 cimport numpy as cnp
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
@@ -44,6 +44,10 @@ cdef extern from "fastrnn.h" nogil:
         void *bias_ih
         void *bias_hh
         void *weight_hr
+        void *ln_ih
+        void *ln_hh
+        void *ln_c_weight
+        void *ln_c_bias
 
     size_t frnn_packed_size(const frnn_layer *, int)
     void frnn_pack(const frnn_layer *, const frnn_weights *, int, void *)
@@ -401,24 +405,28 @@ cdef _fill_weights(frnn_weights *w, object weights, const frnn_layer *layer, bin
     cdef cnp.ndarray array
     cdef bint projects = layer.proj_size != 0
     cdef int64_t I = layer.input_size, H = layer.hidden_size, P = layer.proj_size if projects else H
-    gates, recurrent_gates, *_ = CELL_COUNTS[CELLS[layer.cell]]
+    cell = CELLS[layer.cell]
+    gates, recurrent_gates, has_c, norm = CELL_COUNTS[cell]
     dtype = _dtype(layer.dtype)
-    shapes = ((gates * H, I), (recurrent_gates * H, P), (gates * H,), (recurrent_gates * H,), (P, H))
-    cdef void *pointers[5]
-    for i in range(5):
-        value, name = weights[i], prefix + ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")[i]
+    of_input, of_state, of_c = (gates * H,), (recurrent_gates * H,), (H,) if norm and has_c else None
+    shapes = ((*of_input, I), (*of_state, P), of_input, of_state, (P, H) if projects else None,
+              of_input if norm else None, of_state if norm else None, of_c, of_c)
+    cdef void *pointers[9]
+    for i, field in enumerate(CellWeights._fields):
+        value, name = weights[i], prefix + field
         pointers[i] = NULL
         if value is None:
-            if i < 2 or (i == 4 and projects):
+            if shapes[i] is not None and not field.startswith("bias"):
                 raise TypeError(f"{name} must be an array, got None")
             continue
-        if i == 4 and not projects:
-            raise ValueError(f"{name} must be None: the layer has no projection")
+        if shapes[i] is None:
+            raise ValueError(f"{name} must be None for cell {cell!r}{' without projection' if i == 4 else ''}")
         array = (_writable if writable else _contiguous)(name, value, dtype, shapes[i])
         keep.append(array)
         pointers[i] = cnp.PyArray_DATA(array)
     w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh, w.weight_hr = \
         pointers[0], pointers[1], pointers[2], pointers[3], pointers[4]
+    w.ln_ih, w.ln_hh, w.ln_c_weight, w.ln_c_bias = pointers[5], pointers[6], pointers[7], pointers[8]
 
 
 cdef class Packed:

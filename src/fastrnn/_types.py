@@ -21,6 +21,8 @@ class CellCounts(NamedTuple):
     """R: the rows of ``weight_hh`` are ``R * H``; 0 where gates see the input alone."""
     has_c: bool = False
     """Whether there is a second state c, and h may be projected."""
+    norm: bool = False
+    """Whether the products, and c, are normalised."""
 
 
 CELL_COUNTS = {
@@ -31,6 +33,8 @@ CELL_COUNTS = {
     "gru_reset_before": CellCounts(3, 3),
     "mingru": CellCounts(2, 0),
     "minlstm": CellCounts(3, 0),
+    "lstm_norm": CellCounts(4, 4, has_c=True, norm=True),
+    "gru_norm": CellCounts(3, 3, norm=True),
 }
 """The recurrent cells that every backend implements, in the order of ``csrc/cell_list.h``."""
 
@@ -56,3 +60,11 @@ class CellWeights(NamedTuple):
     """``[R*H]``, or None"""
     weight_hr: np.ndarray | None = None
     """``[P, H]``, the output projection of an LSTM, or None"""
+    ln_ih: np.ndarray | None = None
+    """``[G*H]``, gains of the normalised input product; None without layer normalisation"""
+    ln_hh: np.ndarray | None = None
+    """``[R*H]``, those of the recurrent product"""
+    ln_c_weight: np.ndarray | None = None
+    """``[H]``, gains of the normalised c; None without layer normalisation or without c"""
+    ln_c_bias: np.ndarray | None = None
+    """``[H]``, and its biases"""

@@ -144,6 +144,48 @@ def test_cells(name: str, cell: dict, batch: tuple[int, ...], bias: bool, dtype:
     check_gradients(ours, theirs, dtype)
 
 
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_layer_norm(name: str) -> None:
+    """PyTorch has no such layer, but the pieces of one."""
+    rng = np.random.default_rng(4)
+    ours = getattr(recurrent, name)(INPUT, H, layer_norm=True, seed=0, dtype="float64").train()
+    for p in ours.parameters():
+        p.data += 0.1 * rng.standard_normal(p.shape)
+    w = {n: torch.tensor(a, requires_grad=True) for n, a in ours.state_dict().items()}
+    x = normal(rng, (T, N, INPUT), "float64")
+    (x_torch,) = tensors([x])
+
+    def product(kind: str, a: torch.Tensor) -> torch.Tensor:
+        rows = w[f"ln_{kind}_l0"].shape
+        return torch.nn.functional.layer_norm(
+            a @ w[f"weight_{kind}_l0"].T, rows, w[f"ln_{kind}_l0"], w[f"bias_{kind}_l0"]
+        )
+
+    h = c = torch.zeros(N, H, dtype=torch.float64)
+    outputs = []
+    for t in range(T):
+        from_x, from_h = product("ih", x_torch[t]), product("hh", h)
+        if name == "LSTM":
+            i, f, g, o = (from_x + from_h).chunk(4, dim=1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            normed = torch.nn.functional.layer_norm(c, (H,), w["ln_c_weight_l0"], w["ln_c_bias_l0"])
+            h = o.sigmoid() * normed.tanh()
+        else:
+            r, z = (from_x + from_h)[:, : 2 * H].sigmoid().chunk(2, dim=1)
+            h = (1 - z) * (from_x[:, 2 * H :] + r * from_h[:, 2 * H :]).tanh() + z * h
+        outputs.append(h)
+    y_torch = torch.stack(outputs)
+
+    y, _ = ours(x)
+    within(y, y_torch.detach().numpy(), forward_tolerance("float64"), "y")
+    dy = normal(rng, y.shape, "float64")
+    dx, _ = ours.backward(dy)
+    y_torch.backward(torch.from_numpy(dy))
+    within(dx, x_torch.grad.numpy(), backward_tolerance("float64"), "dx")
+    for parameter, p in ours.named_parameters():
+        within(p.grad, w[parameter].grad.numpy(), backward_tolerance("float64"), parameter)
+
+
 def test_tensors_are_taken_as_input() -> None:
     layer = recurrent.GRU(INPUT, H, seed=0)
     x = torch.randn(T, N, INPUT, requires_grad=True)

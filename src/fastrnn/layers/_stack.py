@@ -104,7 +104,7 @@ class RecurrentStack(Layer):
         self._packs: list[PackCache] = []
         for k in range(self.num_layers):
             for reverse in range(self.num_directions):
-                names = cell_names(f"_l{k}" + "_reverse" * reverse, self.bias, self.proj_size > 0)
+                names = cell_names(cell, f"_l{k}" + "_reverse" * reverse, self.bias, self.proj_size > 0)
                 weights = initial_weights(
                     self._rng,
                     cell,

@@ -56,7 +56,7 @@ class RecurrentCell(Layer):
         self.dtype = float_dtype(dtype)
         self.seed = None if isinstance(seed, np.random.Generator) else seed
         self.init = check_choice("init", init, INITS)
-        self._names = cell_names("", self.bias, False)
+        self._names = cell_names(cell, "", self.bias, False)
         self._pack_cache = PackCache()
         weights = initial_weights(
             np.random.default_rng(seed),

@@ -164,6 +164,13 @@ class LSTM(RecurrentStack):
         Width P of a projected ``h``, less than `hidden_size` [3]_; 0 for none.
     forget_bias : float, default 1.0
         First value of the forget gate's bias with ``init="default"`` [4]_. No effect with ``init="torch"``.
+    layer_norm : bool, default False
+        Whether to normalise, at every step and row, the 4H numbers of either product, each with gains of its
+        own, and c on its way into h [5]_::
+
+            i, f, o = sigmoid(ln_ih LN(W_ih x_t) + ln_hh LN(W_hh h_{t-1}) + b_ih + b_hh)    g likewise
+            h_t = o * tanh(ln_c_weight LN(c_t) + ln_c_bias)
+            LN(a) = (a - mean(a)) / sqrt(variance(a) + 1e-5)
     input_dropout, recurrent_dropout, weight_dropout
         As for :class:`RNN`.
     zoneout : float or (float, float), default 0.0
@@ -187,7 +194,8 @@ class LSTM(RecurrentStack):
     The state is a pair ``(h [L*D, N, P], c [L*D, N, H])``. Parameters are ``weight_ih_l{k} [4H, I or D*P]``,
     ``weight_hh_l{k} [4H, P]``, ``bias_ih_l{k}`` and ``bias_hh_l{k} [4H]``, with a projection
     ``weight_hr_l{k} [P, H]``, those of the reverse direction with the suffix ``_reverse``; a ``state_dict``
-    of ``torch.nn.LSTM`` loads as it is.
+    of ``torch.nn.LSTM`` loads as it is. With `layer_norm` there are also ``ln_ih_l{k}`` and
+    ``ln_hh_l{k} [4H]``, ones at first, ``ln_c_weight_l{k}`` (ones) and ``ln_c_bias_l{k} [H]`` (zeros).
 
     References
     ----------
@@ -198,6 +206,7 @@ class LSTM(RecurrentStack):
     .. [4] R. Jozefowicz, W. Zaremba, I. Sutskever: An empirical exploration of recurrent network
     architectures.
        ICML 2015.
+    .. [5] J. L. Ba, J. R. Kiros, G. E. Hinton: Layer normalization. arXiv 1607.06450, 2016.
 
     Examples
     --------
@@ -227,14 +236,16 @@ class LSTM(RecurrentStack):
         seed: int | np.random.Generator | None = None,
         init: str = "default",
         forget_bias: float = 1.0,
+        layer_norm: bool = False,
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         zoneout: float | tuple[float, float] = 0.0,
         weight_dropout: float = 0.0,
     ) -> None:
         self.forget_bias = check_float("forget_bias", forget_bias)
+        self.layer_norm = check_bool("layer_norm", layer_norm)
         super().__init__(
-            "lstm",
+            "lstm_norm" if layer_norm else "lstm",
             input_size,
             hidden_size,
             num_layers,
@@ -259,6 +270,7 @@ class LSTM(RecurrentStack):
             **super().config(),
             "proj_size": self.proj_size,
             "forget_bias": self.forget_bias,
+            "layer_norm": self.layer_norm,
             "zoneout": [noise.zoneout_h, noise.zoneout_c],
         }
 
@@ -280,6 +292,10 @@ class GRU(RecurrentStack):
     reset_after : bool, default True
         Whether the reset gate acts after the recurrent product, as in PyTorch, cuDNN and Keras, or before it,
         as in the paper [1]_.
+    layer_norm : bool, default False
+        Whether to normalise, at every step and row, the 3H numbers of either product, each with gains of its
+        own, as for :class:`LSTM`: ``ln_ih LN(W_ih x_t)`` and ``ln_hh LN(W_hh h_{t-1})``, then biases [2]_.
+        (The paper's GRU takes n apart from r and z.) With `reset_after` only.
     input_dropout, recurrent_dropout, zoneout, weight_dropout
         As for :class:`RNN`. Recurrent dropout does not touch the direct path ``z * h_{t-1}``.
 
@@ -299,12 +315,14 @@ class GRU(RecurrentStack):
     -----
     Parameters are ``weight_ih_l{k} [3H, I or D*H]``, ``weight_hh_l{k} [3H, H]``, ``bias_ih_l{k}`` and
     ``bias_hh_l{k} [3H]``, those of the reverse direction with the suffix ``_reverse``; a ``state_dict`` of
-    ``torch.nn.GRU`` loads as it is.
+    ``torch.nn.GRU`` loads as it is. With `layer_norm` there are also ``ln_ih_l{k}`` and ``ln_hh_l{k} [3H]``,
+    ones at first.
 
     References
     ----------
     .. [1] K. Cho et al.: Learning phrase representations using RNN encoder-decoder for statistical machine
        translation. EMNLP 2014.
+    .. [2] J. L. Ba, J. R. Kiros, G. E. Hinton: Layer normalization. arXiv 1607.06450, 2016.
 
     Examples
     --------
@@ -330,14 +348,18 @@ class GRU(RecurrentStack):
         dtype: Any = np.float32,
         seed: int | np.random.Generator | None = None,
         init: str = "default",
+        layer_norm: bool = False,
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         weight_dropout: float = 0.0,
     ) -> None:
         self.reset_after = check_bool("reset_after", reset_after)
+        self.layer_norm = check_bool("layer_norm", layer_norm)
+        if layer_norm and not reset_after:
+            raise ValueError("layer_norm must be False with reset_after=False, got True")
         super().__init__(
-            "gru" if reset_after else "gru_reset_before",
+            "gru_norm" if layer_norm else "gru" if reset_after else "gru_reset_before",
             input_size,
             hidden_size,
             num_layers,
@@ -355,4 +377,4 @@ class GRU(RecurrentStack):
 
     def config(self) -> dict[str, Any]:
         """Return constructor arguments, in types that JSON has."""
-        return {**super().config(), "reset_after": self.reset_after}
+        return {**super().config(), "reset_after": self.reset_after, "layer_norm": self.layer_norm}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fastrnn.reference import cell_elman, cell_gru, cell_lstm, cell_min
+from fastrnn.reference import cell_elman, cell_gru, cell_lstm, cell_min, cell_norm
 
 __all__ = ["CELL_STEPS", "CellSteps"]
 
@@ -27,4 +27,6 @@ CELL_STEPS = {
     "gru_reset_before": CellSteps(cell_gru.gru_before_forward, cell_gru.gru_before_backward),
     "mingru": CellSteps(cell_min.mingru_forward, cell_min.mingru_backward),
     "minlstm": CellSteps(cell_min.minlstm_forward, cell_min.minlstm_backward),
+    "lstm_norm": CellSteps(cell_norm.lstm_norm_forward, cell_norm.lstm_norm_backward),
+    "gru_norm": CellSteps(cell_norm.gru_norm_forward, cell_norm.gru_norm_backward),
 }

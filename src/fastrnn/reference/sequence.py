@@ -92,8 +92,9 @@ def rnn_forward(
     T, N = x.shape[:2]
     H, P = packed.hidden_size, packed.proj_size or packed.hidden_size
     h = _state(h0, N, P, dtype)
-    c = _state(c0, N, H, dtype) if packed.has_c else None
+    c = _state(c0, N, H, dtype) if packed.counts.has_c else None
     k_h, k_c = _zoneout(zoneout_h, (T, N, P), dtype), _zoneout(zoneout_c, (T, N, H), dtype)
+    bias_ih = None if packed.counts.norm else w.bias_ih  # a cell that normalises adds it afterwards
     reach = np.full(N, T) if lengths is None else lengths
     y = np.empty((T, N, P), dtype) if out is None else out
     if np.may_share_memory(x, y):
@@ -114,7 +115,7 @@ def rnn_forward(
             hm = h_old if hidden_mask is None else h_old * hidden_mask[rows]
             # (3) input product
             x_t = x[t, rows] if input_mask is None else x[t, rows] * input_mask[rows]
-            gx = affine(x_t, w.weight_ih, w.bias_ih)
+            gx = affine(x_t, w.weight_ih, bias_ih)
             # (4) cell
             h_new, c_new, cell_saved = cell.forward(w, gx, hm, h_old, c_old)
             # (5), (6) zoneout
@@ -147,7 +148,7 @@ def rnn_backward(
     packed, T, N = saved.packed, saved.T, saved.N
     w, cell, dtype = packed.weights, CELL_STEPS[packed.cell], packed.dtype
     dh = _state(dhn, N, packed.proj_size or packed.hidden_size, dtype)
-    dc = _state(dcn, N, packed.hidden_size, dtype) if packed.has_c else None
+    dc = _state(dcn, N, packed.hidden_size, dtype) if packed.counts.has_c else None
     dx = np.zeros((T, N, packed.input_size), dtype) if need_dx else None
     with np.errstate(all="ignore"):
         for t, rows, reset, x_t, cell_saved, keep_h, keep_c in reversed(steps):
@@ -164,7 +165,7 @@ def rnn_backward(
             dgx, dhm, dh_cell, dc_cell = cell.backward(w, cell_saved, dh_new, dc_new, grads)
             # (3) input product
             grads.weight_ih[...] += dgx.T @ x_t
-            if grads.bias_ih is not None:
+            if grads.bias_ih is not None and not packed.counts.norm:
                 grads.bias_ih[...] += dgx.sum(axis=0)
             if dx is not None:
                 dx_t = dgx @ w.weight_ih

@@ -33,7 +33,7 @@ class StepStream:
         self._state: State = []
         for p in self._packed:
             h = np.zeros((batch_size, p.proj_size or p.hidden_size), p.dtype)
-            c = np.zeros((batch_size, p.hidden_size), p.dtype) if p.has_c else None
+            c = np.zeros((batch_size, p.hidden_size), p.dtype) if p.counts.has_c else None
             self._state.append((h, c))
         self._y = np.zeros_like(self._state[-1][0])
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn._checks import check_choice
-from fastrnn._types import CELL_COUNTS, Array, CellWeights
+from fastrnn._types import CELL_COUNTS, Array, CellCounts, CellWeights
 from fastrnn.reference.quantization import check_format, quantized
 
 __all__ = ["Packed", "PackedLinear", "pack_linear", "pack_weights"]
@@ -37,7 +37,7 @@ class Packed:
     @property
     def hidden_size(self) -> int:
         """Number H of hidden units."""
-        return int(self.weights.weight_ih.shape[0]) // CELL_COUNTS[self.cell].gates
+        return int(self.weights.weight_ih.shape[0]) // self.counts.gates
 
     @property
     def proj_size(self) -> int:
@@ -45,9 +45,9 @@ class Packed:
         return 0 if self.weights.weight_hr is None else int(self.weights.weight_hr.shape[0])
 
     @property
-    def has_c(self) -> bool:
-        """Whether the cell has a second state c."""
-        return CELL_COUNTS[self.cell].has_c
+    def counts(self) -> CellCounts:
+        """Gates and states of the cell."""
+        return CELL_COUNTS[self.cell]
 
     @property
     def dtype(self) -> np.dtype[Any]:
