@@ -52,7 +52,9 @@ cdef extern from "fastrnn.h" nogil:
         frnn_layer layer
         const void *packed
         int64_t T, N
-        int reverse, training, threads
+        int reverse, training
+        int64_t checkpoint_every
+        int threads
         const void *x
         int64_t x_t_stride, x_n_stride
         const int64_t *tokens
@@ -525,7 +527,8 @@ cdef cnp.ndarray _coefficients(str name, object value, object dtype, int64_t T, 
 
 
 def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, resets=None, bint reverse=False,
-                input_mask=None, hidden_mask=None, zoneout_h=None, zoneout_c=None, out=None, bint training=False):
+                input_mask=None, hidden_mask=None, zoneout_h=None, zoneout_c=None, out=None, bint training=False,
+                checkpoint_every=None):
     """One direction of one layer over a whole sequence; see docs/protocols.md."""
     cdef frnn_sequence q
     cdef list keep = []
@@ -545,6 +548,10 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
     q.layer = packed.layer
     q.packed = packed.memory.data
     q.T, q.N, q.reverse, q.training = T, N, reverse, training
+    if checkpoint_every is not None:
+        if checkpoint_every < 1:
+            raise ValueError(f"checkpoint_every must be None or at least 1, got {checkpoint_every}")
+        q.checkpoint_every = min(T, checkpoint_every)
     shape[0], shape[1], shape[2] = T, N, P
     if out is None:
         y = cnp.PyArray_EMPTY(3, shape, type_number, 0)
