@@ -52,9 +52,8 @@ cdef extern from "fastrnn.h" nogil:
         frnn_layer layer
         const void *packed
         int64_t T, N
-        int reverse, training
+        int reverse, training, threads
         int64_t checkpoint_every
-        int threads
         const void *x
         int64_t x_t_stride, x_n_stride
         const int64_t *tokens
@@ -513,6 +512,11 @@ cdef class Saved:
     cdef Packed packed
     cdef Buffer memory
     cdef list keep
+
+    @property
+    def nbytes(self):
+        """Size in bytes of what forward computed and keeps, beside the arrays it was given and y."""
+        return 0 if self.memory is None else frnn_saved_size(&self.q)
 
 
 cdef cnp.ndarray _coefficients(str name, object value, object dtype, int64_t T, int64_t N, int64_t size):

@@ -78,6 +78,7 @@ class RecurrentStack(Layer):
         seed: int | np.random.Generator | None,
         init: str,
         regularisation: Regularisation,
+        checkpoint_every: int | None,
         proj_size: int = 0,
         forget_bias: float = 0.0,
     ) -> None:
@@ -92,6 +93,9 @@ class RecurrentStack(Layer):
         self.bidirectional = check_bool("bidirectional", bidirectional)
         self.proj_size = check_int("proj_size", proj_size, 0, self.hidden_size - 1)
         self.regularisation = regularisation
+        self.checkpoint_every = (
+            None if checkpoint_every is None else check_positive_int("checkpoint_every", checkpoint_every)
+        )
         self.dtype = float_dtype(dtype)
         self.seed = None if isinstance(seed, np.random.Generator) else seed
         self.init = check_choice("init", init, INITS)
@@ -227,6 +231,7 @@ class RecurrentStack(Layer):
                     reverse=d == 1,
                     out=y[:, :, d * P : (d + 1) * P],
                     training=training,
+                    checkpoint_every=self.checkpoint_every,
                     **noise,
                 )
                 if cn is not None:
@@ -351,6 +356,7 @@ class RecurrentStack(Layer):
             "recurrent_dropout": self.regularisation.recurrent_dropout,
             "zoneout": self.regularisation.zoneout_h,
             "weight_dropout": self.regularisation.weight_dropout,
+            "checkpoint_every": self.checkpoint_every,
             **self._quantized_config(),
         }
 
