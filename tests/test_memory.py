@@ -1,7 +1,7 @@
 """How much memory a training step takes: what BPTT must keep, and little more.
 
-Everything is counted by tracemalloc, which sees NumPy's arrays and the engine's blocks, in a fresh process, because the
-engine keeps some blocks for the next call.
+Everything is counted by tracemalloc, which sees NumPy's arrays and the engine's blocks, in a fresh process,
+because the engine keeps some blocks for the next call.
 """
 
 from __future__ import annotations

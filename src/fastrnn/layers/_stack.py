@@ -156,7 +156,8 @@ class RecurrentStack(Layer):
         ----------
         x : array_like or list of array_like
             ``[T, N, I]``, or ``[N, T, I]`` with `batch_first`; ``[T, I]`` without a batch; or a list of N
-            arrays ``[t, I]`` of different lengths. Cast to the layer's dtype.
+            arrays ``[t, I]`` of different lengths. Cast to the layer's dtype. In train mode a copy is kept
+            for `backward`, unless `x` is read-only.
         state : array or (array, array), optional
             ``h [num_layers * D, N, P]``, for LSTM ``(h, c)``; without the axis N if `x` is unbatched.
             D is the number of directions. Default: zeros.
