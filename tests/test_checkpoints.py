@@ -43,15 +43,16 @@ def test_features(cell: str, name: str, options: dict, dtype: type, isa: str) ->
 
 @by_dtype
 @pytest.mark.parametrize("features", ["plain", "everything"])
+@pytest.mark.parametrize(("sizes", "project"), [((23, 37, 31, 67), 31), ((70, 1, 31, 256), 0)])
 @each_cell
-def test_threads(cell: str, features: str, dtype: type) -> None:
-    """Enough work for the engine to give every thread a share."""
-    p = make_problem(cell, 23, 37, 31, 67, dtype=dtype, project=31, **FEATURES[features])
+def test_threads(cell: str, sizes: tuple[int, ...], project: int, features: str, dtype: type) -> None:
+    """Enough work for the engine to give every thread a share of the rows, or of the units of one row."""
+    p = make_problem(cell, *sizes, dtype=dtype, project=project, **FEATURES[features])
     with num_threads(1):
         whole = run(native, p)
     for threads in (1, 2, 4):
         with num_threads(threads):
-            got = run(native, p, checkpoint_every=5)
+            got = run(native, p, checkpoint_every=9)
         for name, a, b in zip(whole._fields, got, whole, strict=True):
             assert_same_bits(a, b, f"{name} with {threads} threads")
 
