@@ -87,6 +87,9 @@ typedef struct frnn_sequence {
     int training; /* fill `saved` */
     int threads;  /* from frnn_sequence_threads; scratch is sized for it */
     int phase;    /* 0 or 1, by turns in calls of one step: then weights are read in the order that suits the cache */
+    /* 0, or in training: keep the state before every so many steps alone, and let backward compute the steps between
+     * again, a window at a time; same results */
+    int64_t checkpoint_every;
 
     const void *x; /* [T, N, I]; NULL with input_table */
     int64_t x_t_stride, x_n_stride;

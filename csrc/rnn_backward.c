@@ -31,6 +31,7 @@ typedef struct backward_work {
 typedef struct backward_job {
     const frnn_sequence_gradient *g;
     const frnn_sequence *q;
+    const frnn_seam *seam;
     frnn_plan plan;
     int64_t *order, *counts;
     void *zeros;     /* [saved_stride] */
@@ -93,7 +94,7 @@ static size_t carve(backward_job *job, frnn_arena *arena)
     job->shares = frnn_share_out(plan, q);
     job->barriers = frnn_take_barriers(&job->shares, arena);
     job->late_dx = job->g->dx && job->shares.units > 1;
-    job->has_direct = plan->cell->direct || q->zoneout_h || job->g->dhn;
+    job->has_direct = frnn_has_direct(plan, job->g);
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
     job->zeros = frnn_take(arena, plan->size * (size_t)plan->saved_stride);
@@ -111,7 +112,7 @@ static size_t carve(backward_job *job, frnn_arena *arena)
     return arena->used;
 }
 
-size_t frnn_backward_scratch(const frnn_sequence_gradient *g)
+size_t frnn_piece_backward_scratch(const frnn_sequence_gradient *g)
 {
     backward_job job = {.g = g};
     frnn_arena arena = {0};
@@ -119,6 +120,12 @@ size_t frnn_backward_scratch(const frnn_sequence_gradient *g)
 }
 
 /* ---- 2': where the running rows of step t read and write ---- */
+
+/* dgates of the step that reads the final state of row n. */
+static const void *gates_past(const backward_job *job, int64_t n)
+{
+    return job->seam ? frnn_at(&job->plan, job->seam->gates_next, n * job->plan.saved_stride) : job->zeros;
+}
 
 /* Returns whether any row has a step after this one, so that there is a recurrent product to take. */
 static int point_rows(const backward_job *job, const backward_work *w, int64_t active, int64_t t)
@@ -133,8 +140,8 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t a
         const int last = frnn_is_last(q, n, t);
         const int cut = !last && frnn_is_reset(q, n, frnn_next(q, t)); /* nothing comes back from the step after */
         void *direct = frnn_at(plan, job->dh_direct, n * direct_stride(plan));
-        row->gates_next = last || cut ? job->zeros : frnn_saved_row(plan, q, n, frnn_next(q, t));
-        any_next |= !(last || cut);
+        row->gates_next = last ? gates_past(job, n) : cut ? job->zeros : frnn_saved_row(plan, q, n, frnn_next(q, t));
+        any_next |= row->gates_next != job->zeros;
         row->mask = q->hidden_mask ? frnn_at(plan, q->hidden_mask, n * plan->P) : NULL;
         row->dh_direct = cut ? job->zeros : direct;
         row->dh_direct_out = direct;
@@ -250,7 +257,7 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
     for (int64_t i = 0; i < count; i++) {
         const int64_t n = w->rows[i], length = frnn_length(q, n), first = q->reverse ? length - 1 : 0;
         const int reset = length > 0 && frnn_is_reset(q, n, first);
-        w->a[i] = length == 0 || reset ? job->zeros : frnn_saved_row(plan, q, n, first);
+        w->a[i] = length == 0 ? gates_past(job, n) : reset ? job->zeros : frnn_saved_row(plan, q, n, first);
         w->out[i] = frnn_at(plan, g->dh0, n * plan->P + unit0);
         if (plan->cell->c_slot >= 0)
             memcpy(frnn_at(plan, g->dc0, n * plan->H + unit0),
@@ -264,13 +271,18 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
     recurrent_t.data = frnn_at(plan, recurrent_t.data, unit0 * recurrent_t.depth);
     const frnn_product product = {
         .b = recurrent_t, .a_segments = plan->recurrent_segments, .m = count, .a = w->a, .out = w->out};
-    plan->kernels->product(&product);
+    if (!job->seam || !job->seam->open)
+        plan->kernels->product(&product);
     for (int64_t i = 0; i < count; i++) {
         const void *mask = q->hidden_mask ? frnn_at(plan, q->hidden_mask, w->rows[i] * plan->P + unit0) : NULL;
         const int64_t n = w->rows[i], length = frnn_length(q, n), first = q->reverse ? length - 1 : 0;
         const int reset = length > 0 && frnn_is_reset(q, n, first);
         const void *direct =
             job->has_direct && !reset ? frnn_at(plan, job->dh_direct, n * direct_stride(plan) + unit0) : NULL;
+        if (job->seam && job->seam->open) {
+            frnn_copy_padded(plan, w->out[i], direct, units, units);
+            continue;
+        }
         plan->kernels->combine_dh(units, w->out[i], mask, direct, NULL, NULL, NULL);
     }
 }
@@ -477,9 +489,9 @@ static void weight_thread(void *context, int index, int threads)
     frnn_restore_denormals(environment);
 }
 
-void frnn_backward(const frnn_sequence_gradient *g)
+void frnn_piece_backward(const frnn_sequence_gradient *g, const frnn_seam *seam)
 {
-    backward_job job = {.g = g};
+    backward_job job = {.g = g, .seam = seam};
     frnn_arena arena = {.base = g->scratch};
     carve(&job, &arena);
     if (job.q->lengths)

@@ -77,7 +77,7 @@ static size_t carve(forward_job *job, frnn_arena *arena)
     return arena->used;
 }
 
-size_t frnn_forward_scratch(const frnn_sequence *q)
+size_t frnn_piece_forward_scratch(const frnn_sequence *q)
 {
     forward_job job = {.q = q};
     frnn_arena arena = {0};
@@ -284,7 +284,7 @@ static void forward_thread(void *context, int index, int threads)
     frnn_restore_denormals(environment);
 }
 
-void frnn_forward(const frnn_sequence *q)
+void frnn_piece_forward(const frnn_sequence *q)
 {
     forward_job job = {.q = q};
     frnn_arena arena = {.base = q->scratch};

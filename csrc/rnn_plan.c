@@ -158,7 +158,7 @@ void frnn_pack(const frnn_layer *layer, const frnn_weights *w, int training, voi
     }
 }
 
-size_t frnn_saved_size(const frnn_sequence *q)
+size_t frnn_piece_saved_size(const frnn_sequence *q)
 {
     frnn_plan plan;
     frnn_make_plan(&q->layer, 1, NULL, &plan);

@@ -159,4 +159,23 @@ void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t
  * few enough that `row_bytes` a row stay in the second-level cache. */
 int64_t frnn_window(int64_t T, int64_t rows, size_t row_bytes);
 
+/* fastrnn.h's calls for a sequence in one piece, whatever its checkpoint_every: rnn_forward.c and rnn_backward.c. */
+size_t frnn_piece_saved_size(const frnn_sequence *sequence);
+size_t frnn_piece_forward_scratch(const frnn_sequence *sequence);
+void frnn_piece_forward(const frnn_sequence *sequence);
+size_t frnn_piece_backward_scratch(const frnn_sequence_gradient *gradient);
+/* seam: NULL, or how the piece hangs together with those beside it. */
+typedef struct frnn_seam {
+    /* [N][saved_stride]: dgates in the saved row of the step that reads the row's final state; zeros: none does */
+    const void *gates_next;
+    int open; /* a piece comes before this one: dh0 gets the direct paths alone */
+} frnn_seam;
+void frnn_piece_backward(const frnn_sequence_gradient *gradient, const frnn_seam *seam);
+
+/* Whether gradients reach h_prev past the recurrent product. */
+FRNN_INLINE int frnn_has_direct(const frnn_plan *plan, const frnn_sequence_gradient *g)
+{
+    return plan->cell->direct || g->sequence->zoneout_h || g->dhn;
+}
+
 #endif

@@ -135,6 +135,7 @@ outputs engine_run(const problem *q, const settings *s)
                        .N = N,
                        .reverse = (q->features & REVERSE) != 0,
                        .training = s->backward,
+                       .checkpoint_every = s->checkpoint_every,
                        .threads = s->threads};
     e.packed = pack(q, s, &e.layer);
     const strided x = to_strided(dtype, q, q->I, q->tensor[X_]), y = make_strided(dtype, q->T, N, P);

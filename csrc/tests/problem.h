@@ -62,6 +62,7 @@ typedef struct settings {
     double start;         /* what weight gradients hold before: gradients are added */
     int skip[TENSORS];    /* weight gradients not asked for */
     int no_dx, no_dstate; /* dx is not asked for; dhn and dcn are not given */
+    int64_t checkpoint_every;
 } settings;
 
 /* The engine on guarded, barely aligned, strided copies. What must not be read holds NaN. */

@@ -1,5 +1,5 @@
 /* The promise of fastrnn.h: a row has the same bits at any batch size, in any place of the batch, at any thread count, in
- * training as in inference, and whatever was in the memory that the caller lent. */
+ * training as in inference, with and without checkpoints, and whatever was in the memory that the caller lent. */
 #include <math.h>
 #include <string.h>
 
@@ -56,6 +56,17 @@ static void check(int isa, int dtype, int cell, int features)
             compare_row(&q, &batch, n, &other, N, n, "threads");
         compare_weights(&q, &batch, &other, "threads");
     }
+
+    static const int64_t windows[] = {1, 3, 7, 100}; /* of 7 steps */
+    for (size_t k = 0; k < sizeof windows / sizeof *windows; k++) {
+        s.threads = k % 2 ? 1 : 3;
+        s.checkpoint_every = windows[k];
+        const outputs other = engine_run(&q, &s);
+        for (int64_t n = 0; n < N; n++)
+            compare_row(&q, &batch, n, &other, N, n, "windows computed again");
+        compare_weights(&q, &batch, &other, "windows computed again");
+    }
+    s.checkpoint_every = 0;
 
     s.threads = 1;
     for (unsigned fill = 0; fill < 256; fill += 0x7f) { /* zeros, huge, negative; NaN so far */

@@ -18,7 +18,10 @@ def set_num_threads(n: int) -> None: ...
 def fma_loop(dtype: Any, iterations: int) -> float: ...
 
 class Buffer: ...
-class Saved: ...
+
+class Saved:
+    @property
+    def nbytes(self) -> int: ...
 
 class Packed:
     training: bool
@@ -66,6 +69,7 @@ def rnn_forward(
     zoneout_c: Any = None,
     out: Array | None = None,
     training: bool = False,
+    checkpoint_every: int | None = None,
 ) -> tuple[Array, Array, Array | None, Saved | None]: ...
 def rnn_backward(
     saved: Saved,

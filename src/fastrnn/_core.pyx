@@ -57,6 +57,7 @@ cdef extern from "fastrnn.h" nogil:
         const void *packed
         int64_t T, N
         int reverse, training, threads
+        int64_t checkpoint_every
         const void *x
         int64_t x_t_stride, x_n_stride
         const int64_t *tokens
@@ -234,13 +235,18 @@ def fma_loop(dtype, int64_t iterations) -> float:
 
 
 # ---- memory: aligned blocks that outlive a call only in a small cache, so that a training step does not fault in the
-# same pages again and again ----
+# same pages again and again. When sizes change, idle blocks go before new ones come: together they exceed the most that
+# calls ever needed at a time by an eighth and CACHE_SLACK at most. ----
 
 cdef enum:
     CACHE_BLOCKS = 16
+    CACHE_SLACK = 1 << 20
 cdef size_t _cache_limit = <size_t>256 << 20
 cdef list _cache = []
-cdef size_t _cached = 0
+cdef size_t _cached = 0         # bytes of idle blocks
+cdef size_t _held = 0           # bytes of blocks in use
+cdef size_t _needed = 0         # what was asked for of them
+cdef size_t _most_needed = 0
 
 
 cdef class _Block:
@@ -257,24 +263,36 @@ cdef class Buffer:
     """Aligned memory of at least the size asked for."""
 
     cdef _Block block
+    cdef size_t size
     cdef void *data
 
     def __dealloc__(self):
-        global _cached
+        global _cached, _held, _needed
         cdef _Block block = self.block
-        if block is not None and block.size <= _cache_limit:
+        if block is None:
+            return
+        _held -= block.size
+        _needed -= self.size
+        if block.size <= _cache_limit:
             _cache.append(block)
             _cached += block.size
             while _cached > _cache_limit or len(_cache) > CACHE_BLOCKS:
-                _cached -= (<_Block>_cache.pop(0)).size
+                _drop_oldest()
+
+
+cdef _drop_oldest():
+    global _cached
+    _cached -= (<_Block>_cache.pop(0)).size
 
 
 cdef Buffer _allocate(size_t size):
-    global _cached
+    global _cached, _held, _needed, _most_needed
     cdef Buffer buffer = Buffer.__new__(Buffer)
     cdef _Block block
+    cdef size_t most
     cdef Py_ssize_t i
     size = size + FRNN_ALIGNMENT
+    most = max(_most_needed, _needed + size)
     for i in range(len(_cache) - 1, -1, -1):
         block = <_Block>_cache[i]
         if size <= block.size <= 2 * size + 4096:
@@ -282,12 +300,18 @@ cdef Buffer _allocate(size_t size):
             _cached -= block.size
             break
     else:
+        while _cache and _held + _cached + size > most + most // 8 + CACHE_SLACK:
+            _drop_oldest()
         block = _Block.__new__(_Block)
         block.base = PyMem_RawMalloc(size)
         if block.base == NULL:
             raise MemoryError(f"fastrnn could not allocate {size} bytes")
         block.size = size
+    _held += block.size
+    _needed += size
+    _most_needed = most
     buffer.block = block
+    buffer.size = size
     buffer.data = <void *>((<uintptr_t>block.base + FRNN_ALIGNMENT - 1) & ~<uintptr_t>(FRNN_ALIGNMENT - 1))
     return buffer
 
@@ -520,6 +544,11 @@ cdef class Saved:
     cdef Buffer memory
     cdef list keep
 
+    @property
+    def nbytes(self):
+        """Size in bytes of what forward computed and keeps, beside the arrays it was given and y."""
+        return 0 if self.memory is None else frnn_saved_size(&self.q)
+
 
 cdef cnp.ndarray _coefficients(str name, object value, object dtype, int64_t T, int64_t N, int64_t size):
     """Zoneout coefficients as [T, N, size] with contiguous rows; broadcast axes have stride 0."""
@@ -533,7 +562,8 @@ cdef cnp.ndarray _coefficients(str name, object value, object dtype, int64_t T, 
 
 
 def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, resets=None, bint reverse=False,
-                input_mask=None, hidden_mask=None, zoneout_h=None, zoneout_c=None, out=None, bint training=False):
+                input_mask=None, hidden_mask=None, zoneout_h=None, zoneout_c=None, out=None, bint training=False,
+                checkpoint_every=None):
     """One direction of one layer over a whole sequence; see docs/protocols.md."""
     cdef frnn_sequence q
     cdef list keep = []
@@ -553,6 +583,10 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
     q.layer = packed.layer
     q.packed = packed.memory.data
     q.T, q.N, q.reverse, q.training = T, N, reverse, training
+    if checkpoint_every is not None:
+        if checkpoint_every < 1:
+            raise ValueError(f"checkpoint_every must be None or at least 1, got {checkpoint_every}")
+        q.checkpoint_every = min(T, checkpoint_every)
     shape[0], shape[1], shape[2] = T, N, P
     if out is None:
         y = cnp.PyArray_EMPTY(3, shape, type_number, 0)

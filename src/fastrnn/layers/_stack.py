@@ -78,6 +78,7 @@ class RecurrentStack(Layer):
         seed: int | np.random.Generator | None,
         init: str,
         regularisation: Regularisation,
+        checkpoint_every: int | None,
         proj_size: int = 0,
         forget_bias: float = 0.0,
     ) -> None:
@@ -92,6 +93,9 @@ class RecurrentStack(Layer):
         self.bidirectional = check_bool("bidirectional", bidirectional)
         self.proj_size = check_int("proj_size", proj_size, 0, self.hidden_size - 1)
         self.regularisation = regularisation
+        self.checkpoint_every = (
+            None if checkpoint_every is None else check_positive_int("checkpoint_every", checkpoint_every)
+        )
         self.dtype = float_dtype(dtype)
         self.seed = None if isinstance(seed, np.random.Generator) else seed
         self.init = check_choice("init", init, INITS)
@@ -152,7 +156,8 @@ class RecurrentStack(Layer):
         ----------
         x : array_like or list of array_like
             ``[T, N, I]``, or ``[N, T, I]`` with `batch_first`; ``[T, I]`` without a batch; or a list of N
-            arrays ``[t, I]`` of different lengths. Cast to the layer's dtype.
+            arrays ``[t, I]`` of different lengths. Cast to the layer's dtype. In train mode a copy is kept
+            for `backward`, unless `x` is read-only.
         state : array or (array, array), optional
             ``h [num_layers * D, N, P]``, for LSTM ``(h, c)``; without the axis N if `x` is unbatched.
             D is the number of directions. Default: zeros.
@@ -227,6 +232,7 @@ class RecurrentStack(Layer):
                     reverse=d == 1,
                     out=y[:, :, d * P : (d + 1) * P],
                     training=training,
+                    checkpoint_every=self.checkpoint_every,
                     **noise,
                 )
                 if cn is not None:
@@ -351,6 +357,7 @@ class RecurrentStack(Layer):
             "recurrent_dropout": self.regularisation.recurrent_dropout,
             "zoneout": self.regularisation.zoneout_h,
             "weight_dropout": self.regularisation.weight_dropout,
+            "checkpoint_every": self.checkpoint_every,
             **self._quantized_config(),
         }
 

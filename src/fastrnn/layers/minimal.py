@@ -35,6 +35,7 @@ class _Minimal(RecurrentStack):
         init: str = "default",
         input_dropout: float = 0.0,
         zoneout: float = 0.0,
+        checkpoint_every: int | None = None,
     ) -> None:
         super().__init__(
             self._cell,
@@ -48,6 +49,7 @@ class _Minimal(RecurrentStack):
             dtype=dtype,
             seed=seed,
             init=init,
+            checkpoint_every=checkpoint_every,
             regularisation=Regularisation.read(input_dropout, 0.0, zoneout, 0.0, False),
         )
 
@@ -72,7 +74,7 @@ class MinGRU(_Minimal):
     Parameters
     ----------
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed, init, \
-    input_dropout, zoneout
+    input_dropout, zoneout, checkpoint_every
         As for :class:`RNN`.
 
     Raises
@@ -125,7 +127,7 @@ class MinLSTM(_Minimal):
     Parameters
     ----------
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed, init, \
-    input_dropout, zoneout
+    input_dropout, zoneout, checkpoint_every
         As for :class:`RNN`.
 
     Raises

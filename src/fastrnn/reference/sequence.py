@@ -84,8 +84,12 @@ def rnn_forward(
     zoneout_c: Any = None,
     out: Array | None = None,
     training: bool = False,
+    checkpoint_every: int | None = None,
 ) -> tuple[Array, Array, Array | None, Saved | None]:
-    """Run a layer over x [T, N, I]; see ``docs/protocols.md`` for every argument."""
+    """Run a layer over x [T, N, I]; see ``docs/protocols.md`` for every argument.
+
+    `checkpoint_every` changes no result and is not read: every step is kept.
+    """
     if training and not packed.training:
         raise ValueError("training=True needs weights packed with training=True")
     w, cell, dtype = packed.weights, CELL_STEPS[packed.cell], packed.dtype
