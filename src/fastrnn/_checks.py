@@ -48,6 +48,8 @@ def _kind(value: object) -> str:
 
 def check_shape(name: str, array: Array, shape: Shape) -> Array:
     """Return `array` if it has this shape; letters in `shape` stand for any size."""
+    if array.shape == shape:
+        return array
     fits = array.ndim == len(shape) and all(
         isinstance(want, str) or want == have for want, have in zip(shape, array.shape, strict=True)
     )
@@ -139,7 +141,7 @@ def check_same_dtype(arrays: Mapping[str, Array | None]) -> np.dtype[Any]:
 
 def check_int(name: str, value: object, low: int | None = None, high: int | None = None) -> int:
     """Return `value` as an int in ``low..high``; booleans and floats are refused."""
-    if isinstance(value, bool | np.bool_):
+    if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {_kind(value)}")
     try:
         number = operator.index(value)  # type: ignore[arg-type]
@@ -167,7 +169,7 @@ def check_float(
     open_high: bool = False,
 ) -> float:
     """Return `value` as a finite float between `low` and `high`; an open end is itself refused."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {_kind(value)}")
     number = float(value)
     below = number <= low if open_low else number < low
@@ -186,7 +188,7 @@ def check_probability(name: str, value: object, *, allow_one: bool = True) -> fl
 
 def check_bool(name: str, value: object) -> bool:
     """Return `value` as a bool; truthy things of other types are refused."""
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {_kind(value)}")
     return bool(value)
 
