@@ -106,6 +106,12 @@ def check_int_array(
         raise TypeError(f"{name} must be an integer array, got dtype {array.dtype}")
     if shape is not None:
         check_shape(name, array, shape)
+    integers: Array = array.astype(np.int64, copy=False)
+    if low is None and high is None and array.dtype != np.uint64:
+        return integers
+    # One look settles the usual case: taken as unsigned, what is negative or did not fit is larger than any limit.
+    if low == 0 and high is not None and array.size and integers.view(np.uint64).max() <= high:
+        return integers
     if array.size:
         # Python integers compare exactly, also for uint64 entries beyond the int64 range.
         smallest, largest = int(array.min()), int(array.max())
@@ -114,7 +120,7 @@ def check_int_array(
         if smallest < floor or largest > ceiling:
             bad = smallest if smallest < floor else largest
             raise ValueError(f"{name} must lie in {floor}..{ceiling}, got {bad}")
-    return array.astype(np.int64, copy=False)
+    return integers
 
 
 def check_lengths(lengths: object, T: int, N: int, name: str = "lengths") -> Array:
