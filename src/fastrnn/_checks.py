@@ -109,7 +109,7 @@ def check_int_array(
     integers: Array = array.astype(np.int64, copy=False)
     if low is None and high is None and array.dtype != np.uint64:
         return integers
-    # One look settles the usual case: taken as unsigned, what is negative or did not fit is larger than any limit.
+    # One look settles the usual case: as unsigned, what is negative or did not fit is larger than any limit.
     if low == 0 and high is not None and array.size and integers.view(np.uint64).max() <= high:
         return integers
     if array.size:
@@ -175,7 +175,7 @@ def check_float(
     open_high: bool = False,
 ) -> float:
     """Return `value` as a finite float between `low` and `high`; an open end is itself refused."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+    if type(value) is not float and (isinstance(value, (bool, np.bool_)) or not isinstance(value, Real)):
         raise TypeError(f"{name} must be a number, got {_kind(value)}")
     number = float(value)
     below = number <= low if open_low else number < low

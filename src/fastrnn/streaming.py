@@ -77,7 +77,7 @@ class Stream:
         None stands for zeros.
         """
         h, c = zip(*self._core.get_state(), strict=True)
-        return self._layout.give(list(h), list(c), self.batch_size, False)
+        return self._layout.give(list(h), list(c), False)
 
     @state.setter
     def state(self, value: State) -> None:

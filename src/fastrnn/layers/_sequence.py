@@ -34,6 +34,8 @@ def as_real(value: Any, dtype: np.dtype[Any], name: str, *, own: bool = False) -
 
     With ``own`` no later write of the caller reaches the result.
     """
+    if type(value) is np.ndarray and value.dtype == dtype:
+        return keep(value) if own else value
     array = as_array(value, name)
     if array.dtype != dtype:
         return array.astype(dtype)

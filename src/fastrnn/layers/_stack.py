@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -63,6 +64,8 @@ class RecurrentStack(Layer):
     uses_lengths: ClassVar[bool] = True
     _can_quantize: ClassVar[bool] = True
 
+    _absent: ClassVar[None] = None  # stands for the parameters that a layer does not have
+
     num_directions: int
     """D, 2 if bidirectional, else 1."""
     state_size: int
@@ -113,6 +116,7 @@ class RecurrentStack(Layer):
         c_size = self.hidden_size if CELL_COUNTS[cell].has_c else 0
         self._layout = StateLayout(self.num_layers * self.num_directions, self.state_size, c_size, self.dtype)
         self._names: list[CellNames] = []
+        self._lookups: list[Callable[[RecurrentStack], Any]] = []
         self._packs: list[PackCache] = []
         for k in range(self.num_layers):
             for reverse in range(self.num_directions):
@@ -131,6 +135,7 @@ class RecurrentStack(Layer):
                     if name is not None:
                         setattr(self, name, Parameter(array, self.dtype))
                 self._names.append(names)
+                self._lookups.append(attrgetter(*(name or "_absent" for name in names)))
                 self._packs.append(PackCache())
 
     # Computing
@@ -222,7 +227,7 @@ class RecurrentStack(Layer):
                 y.flags.writeable = False
         if training:
             self._push(_Context(source, module, passes, masks))
-        return source.restore(y), self._layout.give(hn, cn, N, unbatched)
+        return source.restore(y), self._layout.give(hn, cn, unbatched)
 
     def _noise(self, shape: tuple[int, ...]) -> dict[str, Array]:
         steps, rows, input_size = shape
@@ -290,7 +295,7 @@ class RecurrentStack(Layer):
                 dx *= context.masks.pop()
             gradient = dx
         dx = None if gradient is None or not need_dx else source.restore(gradient)
-        return dx, self._layout.give(dh0, dc0, N, source.unbatched)
+        return dx, self._layout.give(dh0, dc0, source.unbatched)
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Make a stream: stateful inference, one step at a time.
@@ -350,9 +355,10 @@ class RecurrentStack(Layer):
 
     # Weights
 
-    def _parameters_of(self, s: int) -> list[Parameter | None]:
+    def _parameters_of(self, s: int) -> tuple[Parameter | None, ...]:
         """Look up the parameters of state s in the order of CellWeights (they may be replaced)."""
-        return [None if name is None else getattr(self, name) for name in self._names[s]]
+        parameters: tuple[Parameter | None, ...] = self._lookups[s](self)
+        return parameters
 
     def _packed(self, s: int, training: bool) -> tuple[Any, Array | None]:
         """Return the packed weights of state s and the mask on its ``weight_hh``."""

@@ -53,11 +53,11 @@ class StateLayout:
         check_shape(name, array, (self.count, size) if unbatched else (self.count, rows, size))
         return array[:, None] if unbatched else array
 
-    def give(self, h: list[Array], c: list[Array], rows: int, unbatched: bool) -> State:
+    def give(self, h: list[Array], c: list[Array], unbatched: bool) -> State:
         """Return the caller's form of S arrays ``[N, P]`` and S arrays ``[N, H]`` (or anything without c)."""
-        joined = self._join(h, self.h_size, rows, unbatched)
-        return (joined, self._join(c, self.c_size, rows, unbatched)) if self.c_size else joined
+        return (_join(h, unbatched), _join(c, unbatched)) if self.c_size else _join(h, unbatched)
 
-    def _join(self, parts: list[Array], size: int, rows: int, unbatched: bool) -> Array:
-        joined = parts[0] if self.count == 1 else np.concatenate(parts)
-        return joined.reshape((self.count, size) if unbatched else (self.count, rows, size))
+
+def _join(parts: list[Array], unbatched: bool) -> Array:
+    joined = parts if unbatched else [part[np.newaxis] for part in parts]
+    return joined[0] if len(joined) == 1 else np.concatenate(joined)
