@@ -39,7 +39,7 @@ static inline int64_t frnn_panel_words(const frnn_panels *b)
     }
 }
 
-/* Where element (k, gate, unit) of the matrix to be packed lies. */
+/* Where element (k, gate, unit) of the matrix to be packed lies. One of unit_stride and k_stride is 1. */
 typedef struct frnn_pack_source {
     const void *data;
     int64_t gate_stride, unit_stride, k_stride;

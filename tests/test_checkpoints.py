@@ -11,7 +11,7 @@ from recurrent_cases import CELL_FEATURE_IDS, CELL_FEATURES, FEATURES, Problem, 
 from recurrent_layers import BACKENDS, CELL_LAYER_IDS, CELL_LAYERS, accepted, leaves, like
 
 import fastrnn
-from fastrnn._types import CELLS
+from fastrnn._types import CELL_COUNTS, CELLS
 from fastrnn.backend import num_threads, use_backend, use_isa
 
 T, N, INPUT, H = 7, 5, 3, 19
@@ -111,7 +111,7 @@ def test_what_is_kept(cell: str) -> None:
     p = make_problem(cell, T, N, INPUT, H, dtype=np.float32)
     whole, windows = (forward(native, p, training=True, checkpoint_every=k)[3] for k in (None, 3))
     assert whole.nbytes >= T * N * H * p.x.itemsize
-    assert windows.nbytes == (2 * N * H * p.x.itemsize if cell == "lstm" else 0)
+    assert windows.nbytes == (2 * N * H * p.x.itemsize if CELL_COUNTS[cell].has_c else 0)
 
 
 @each_cell

@@ -309,6 +309,27 @@ def test_names_in_order() -> None:
     assert [name for name, _ in Pair().named_children()] == ["first", "second"]
 
 
+def test_parts_are_those_of_now() -> None:
+    pair = Pair()
+
+    def names() -> list[str]:
+        pair.zero_grad()
+        return [name for name, _ in pair.named_parameters()]
+
+    assert names() == ["bias", "first.factor", "second.factor"]
+    pair.third = Gain()
+    assert names() == ["bias", "first.factor", "second.factor", "third.factor"]
+    pair.bias = Parameter([5.0])
+    assert pair.named_parameters()[0][1] is pair.bias
+    pair.bias = None
+    del pair.second
+    assert names() == ["first.factor", "third.factor"]
+    twin = copy.copy(pair)
+    twin.third = Gain()
+    assert pair.named_children()[1][1] is pair.third
+    assert twin.named_children()[1][1] is twin.third
+
+
 def test_shared_parameters_count_once_and_are_saved_under_each_name() -> None:
     pair = Pair()
     pair.second.factor = pair.first.factor

@@ -1,4 +1,71 @@
-/* Packing a matrix into panels (kernel_table.h, frnn_panels). Done once a weight update; lanes past n are zero. */
+/* Packing a matrix into panels (kernel_table.h, frnn_panels). Done once a weight update. Where units are neighbours in
+ * the source, rows of a panel are copied; where steps of k are, blocks of V units by V steps are turned over in registers.
+ * Lanes past n are zero. */
+
+/* A vector of units of one gate. */
+typedef struct FN(pack_vector) {
+    const real *in; /* its first unit at the first k */
+    int units;      /* that are there, at most V */
+} FN(pack_vector);
+
+static void FN(pack_copied)(real *out, const FN(pack_vector) *vectors, int count, int64_t steps, int64_t k_stride)
+{
+    for (int64_t k = 0; k < steps; k++)
+        for (int i = 0; i < count; i++, out += VL) {
+            const real *in = vectors[i].in + k * k_stride;
+            v_store(out, vectors[i].units == VL ? v_load(in) : v_load_n(in, vectors[i].units));
+        }
+}
+
+/* Rows become columns: log2(V) rounds of a perfect shuffle. */
+FRNN_INLINE void FN(transpose)(vec *rows)
+{
+#pragma GCC unroll 4
+    for (int round = 1; round < VL; round *= 2) {
+        vec shuffled[FRNN_VECTOR_BYTES / sizeof(real)];
+#pragma GCC unroll 8
+        for (int i = 0; i < VL / 2; i++) {
+            shuffled[2 * i] = v_zip_low(rows[i], rows[i + VL / 2]);
+            shuffled[2 * i + 1] = v_zip_high(rows[i], rows[i + VL / 2]);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++)
+            rows[i] = shuffled[i];
+    }
+}
+
+/* `steps` of k from in on, into out[k * stride]. */
+FRNN_INLINE void FN(pack_block)(real *out, int64_t stride, const real *in, int64_t unit_stride, int units, int steps)
+{
+    vec rows[FRNN_VECTOR_BYTES / sizeof(real)];
+    if (units == VL && steps == VL) {
+#pragma GCC unroll 16
+        for (int u = 0; u < VL; u++)
+            rows[u] = v_load(in + u * unit_stride);
+        FN(transpose)(rows);
+#pragma GCC unroll 16
+        for (int k = 0; k < VL; k++)
+            v_store(out + k * stride, rows[k]);
+        return;
+    }
+    for (int u = 0; u < VL; u++)
+        rows[u] = u < units ? v_load_n(in + u * unit_stride, steps) : v_zero();
+    FN(transpose)(rows);
+    for (int k = 0; k < steps; k++)
+        v_store(out + k * stride, rows[k]);
+}
+
+static void FN(pack_transposed)(real *out, const FN(pack_vector) *vectors, int count, int64_t steps,
+                                int64_t unit_stride)
+{
+    for (int64_t k = 0; k < steps; k += VL)
+        for (int i = 0; i < count; i++)
+            FN(pack_block)(out + (k * count + i) * VL, count * VL, vectors[i].in + k, unit_stride, vectors[i].units,
+                           (int)FRNN_MIN(VL, steps - k));
+}
+
+/* Rows of the source copied before the next panel takes its share of them: what one page holds is read while it is hot. */
+#define PACK_ROWS 64
 
 #if REAL_IS_FLOAT
 static void FN(pack_quantized)(void *dst, const frnn_panels *, const frnn_pack_source *); /* quantized_tpl.h */
@@ -12,19 +79,26 @@ static void FN(pack)(void *dst, const frnn_panels *b, const frnn_pack_source *so
         return;
     }
 #endif
-    real *out = dst;
-    const real *in = source->data;
-    for (int64_t p = 0; p < FN(panel_count)(b); p++) {
-        const int64_t units = FN(panel_units)(b, p);
-        const int64_t width = units * VL, first = p * b->units * VL;
-        const int64_t real_units = FRNN_MIN(width, b->n - first);
-        for (int64_t k = 0; k < b->depth; k++)
-            for (int64_t g = 0; g < b->gates; g++, out += width) {
-                const real *from = in + g * source->gate_stride + first * source->unit_stride + k * source->k_stride;
-                for (int64_t u = 0; u < real_units; u++)
-                    out[u] = from[u * source->unit_stride];
-                for (int64_t u = real_units; u < width; u++)
-                    out[u] = 0;
-            }
-    }
+    const int copied = source->unit_stride == 1;
+    const int64_t chunk = copied ? PACK_ROWS : b->depth;
+    for (int64_t k = 0; k < b->depth; k += chunk)
+        for (int64_t p = 0; p < FN(panel_count)(b); p++) {
+            FN(pack_vector) vectors[FRNN_MAX_GATES]; /* of a row of the panel */
+            int count = 0;
+            for (int64_t g = 0; g < b->gates; g++)
+                for (int64_t v = 0; v < FN(panel_units)(b, p); v++, count++) {
+                    const int64_t unit = (p * b->units + v) * VL;
+                    vectors[count].units = (int)FRNN_MIN(VL, b->n - unit);
+                    vectors[count].in = (const real *)source->data + g * source->gate_stride +
+                                        unit * source->unit_stride + k * source->k_stride;
+                }
+            real *out = (real *)dst + (p * b->depth * b->gates * b->units + k * count) * VL;
+            const int64_t steps = FRNN_MIN(chunk, b->depth - k);
+            if (copied)
+                FN(pack_copied)(out, vectors, count, steps, source->k_stride);
+            else
+                FN(pack_transposed)(out, vectors, count, steps, source->unit_stride);
+        }
 }
+
+#undef PACK_ROWS

@@ -15,6 +15,7 @@
  *   v_abs v_or_sign v_bits v_from_bits
  *   v_reciprocal(a)                      1/a to about one unit in the last place, where a and 1/a are normal numbers
  *   v_divide(a, b)                       a/b to half a unit or little more, where both and 1/b are far from the limits
+ *   v_zip_low v_zip_high                 lanes of a and b in turn, from their lower or upper halves: a0 b0 a1 b1 ...
  *   v_sum v_maximum                      over lanes, in a fixed order
  */
 
@@ -69,6 +70,37 @@ FRNN_INLINE vec v_or_sign(vec a, vec s)
 {
     return (vec)((vec_bits)a | ((vec_bits)s & ~REAL_ABS_MASK));
 }
+
+/* Spelled as constructors, which GCC and Clang turn into one permutation where the ISA has it; their builtins differ. */
+#define PAIRS_1(i) a[i], b[i]
+#define PAIRS_2(i) PAIRS_1(i), PAIRS_1((i) + 1)
+#define PAIRS_4(i) PAIRS_2(i), PAIRS_2((i) + 2)
+#define PAIRS_8(i) PAIRS_4(i), PAIRS_4((i) + 4)
+#if FRNN_VECTOR_BYTES == 64 && REAL_IS_FLOAT
+#define PAIRS(i) PAIRS_8(i)
+#elif FRNN_VECTOR_BYTES == 64 || (FRNN_VECTOR_BYTES == 32 && REAL_IS_FLOAT)
+#define PAIRS(i) PAIRS_4(i)
+#elif FRNN_VECTOR_BYTES == 32 || REAL_IS_FLOAT
+#define PAIRS(i) PAIRS_2(i)
+#else
+#define PAIRS(i) PAIRS_1(i)
+#endif
+
+FRNN_INLINE vec v_zip_low(vec a, vec b)
+{
+    return (vec){PAIRS(0)};
+}
+
+FRNN_INLINE vec v_zip_high(vec a, vec b)
+{
+    return (vec){PAIRS(VL / 2)};
+}
+
+#undef PAIRS
+#undef PAIRS_1
+#undef PAIRS_2
+#undef PAIRS_4
+#undef PAIRS_8
 
 /* ---- fused multiply-add, minimum and maximum, masked tails: per ISA ----
  *

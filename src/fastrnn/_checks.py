@@ -48,6 +48,8 @@ def _kind(value: object) -> str:
 
 def check_shape(name: str, array: Array, shape: Shape) -> Array:
     """Return `array` if it has this shape; letters in `shape` stand for any size."""
+    if array.shape == shape:
+        return array
     fits = array.ndim == len(shape) and all(
         isinstance(want, str) or want == have for want, have in zip(shape, array.shape, strict=True)
     )
@@ -104,6 +106,12 @@ def check_int_array(
         raise TypeError(f"{name} must be an integer array, got dtype {array.dtype}")
     if shape is not None:
         check_shape(name, array, shape)
+    integers: Array = array.astype(np.int64, copy=False)
+    if low is None and high is None and array.dtype != np.uint64:
+        return integers
+    # One look settles the usual case: as unsigned, what is negative or did not fit is larger than any limit.
+    if low == 0 and high is not None and array.size and integers.view(np.uint64).max() <= high:
+        return integers
     if array.size:
         # Python integers compare exactly, also for uint64 entries beyond the int64 range.
         smallest, largest = int(array.min()), int(array.max())
@@ -112,7 +120,7 @@ def check_int_array(
         if smallest < floor or largest > ceiling:
             bad = smallest if smallest < floor else largest
             raise ValueError(f"{name} must lie in {floor}..{ceiling}, got {bad}")
-    return array.astype(np.int64, copy=False)
+    return integers
 
 
 def check_lengths(lengths: object, T: int, N: int, name: str = "lengths") -> Array:
@@ -139,7 +147,7 @@ def check_same_dtype(arrays: Mapping[str, Array | None]) -> np.dtype[Any]:
 
 def check_int(name: str, value: object, low: int | None = None, high: int | None = None) -> int:
     """Return `value` as an int in ``low..high``; booleans and floats are refused."""
-    if isinstance(value, bool | np.bool_):
+    if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {_kind(value)}")
     try:
         number = operator.index(value)  # type: ignore[arg-type]
@@ -167,7 +175,7 @@ def check_float(
     open_high: bool = False,
 ) -> float:
     """Return `value` as a finite float between `low` and `high`; an open end is itself refused."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+    if type(value) is not float and (isinstance(value, (bool, np.bool_)) or not isinstance(value, Real)):
         raise TypeError(f"{name} must be a number, got {_kind(value)}")
     number = float(value)
     below = number <= low if open_low else number < low
@@ -186,7 +194,7 @@ def check_probability(name: str, value: object, *, allow_one: bool = True) -> fl
 
 def check_bool(name: str, value: object) -> bool:
     """Return `value` as a bool; truthy things of other types are refused."""
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {_kind(value)}")
     return bool(value)
 

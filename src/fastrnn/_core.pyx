@@ -15,7 +15,7 @@ cimport numpy as cnp
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.math cimport sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
-from libc.string cimport memset
+from libc.string cimport memmove, memset
 
 cnp.import_array()
 
@@ -171,12 +171,15 @@ cdef extern from "fastrnn.h" nogil:
 
 def available_isas() -> tuple:
     """Names of the ISAs of this build that the machine runs, best first."""
-    return tuple(frnn_isa_name(i).decode() for i in range(frnn_isa_count()) if frnn_isa_supported(i))
+    return tuple([_isa_names[i] for i in range(frnn_isa_count()) if frnn_isa_supported(i)])
+
+
+cdef tuple _isa_names = tuple([frnn_isa_name(i).decode() for i in range(frnn_isa_count())])
 
 
 def current_isa() -> str:
     """Name of the ISA in use."""
-    return frnn_isa_name(frnn_isa_current()).decode()
+    return _isa_names[frnn_isa_current()]
 
 
 cdef _start(str name, str what):
@@ -241,95 +244,106 @@ def fma_loop(dtype, int64_t iterations) -> float:
 cdef enum:
     CACHE_BLOCKS = 16
     CACHE_SLACK = 1 << 20
+
+ctypedef struct _Block:
+    void *base
+    size_t size
+
 cdef size_t _cache_limit = <size_t>256 << 20
-cdef list _cache = []
-cdef size_t _cached = 0         # bytes of idle blocks
-cdef size_t _held = 0           # bytes of blocks in use
-cdef size_t _needed = 0         # what was asked for of them
+cdef _Block[CACHE_BLOCKS] _cache  # idle blocks, oldest first; touched with the GIL held
+cdef int _blocks = 0
+cdef size_t _cached = 0           # bytes of idle blocks
+cdef size_t _held = 0             # bytes of blocks in use
+cdef size_t _needed = 0           # what was asked for of them
 cdef size_t _most_needed = 0
 
 
-cdef class _Block:
-    """Raw memory, freed or kept for reuse when the last reference goes."""
-
-    cdef void *base
-    cdef size_t size
-
-    def __dealloc__(self):
-        PyMem_RawFree(self.base)
+cdef _Block _uncache(int i) noexcept:
+    global _blocks, _cached
+    cdef _Block block = _cache[i]
+    _blocks -= 1
+    _cached -= block.size
+    memmove(&_cache[i], &_cache[i + 1], (_blocks - i) * sizeof(_Block))
+    return block
 
 
 cdef class Buffer:
-    """Aligned memory of at least the size asked for."""
+    """Aligned memory of at least the size asked for; when the last reference goes, it is kept for reuse or freed."""
 
     cdef _Block block
     cdef size_t size
     cdef void *data
 
     def __dealloc__(self):
-        global _cached, _held, _needed
-        cdef _Block block = self.block
-        if block is None:
+        global _blocks, _cached, _held, _needed
+        if self.block.base == NULL:
             return
-        _held -= block.size
+        _held -= self.block.size
         _needed -= self.size
-        if block.size <= _cache_limit:
-            _cache.append(block)
-            _cached += block.size
-            while _cached > _cache_limit or len(_cache) > CACHE_BLOCKS:
-                _drop_oldest()
-
-
-cdef _drop_oldest():
-    global _cached
-    _cached -= (<_Block>_cache.pop(0)).size
+        if self.block.size > _cache_limit:
+            PyMem_RawFree(self.block.base)
+            return
+        while _blocks == CACHE_BLOCKS or _cached + self.block.size > _cache_limit:
+            PyMem_RawFree(_uncache(0).base)
+        _cache[_blocks] = self.block
+        _blocks += 1
+        _cached += self.block.size
 
 
 cdef Buffer _allocate(size_t size):
-    global _cached, _held, _needed, _most_needed
+    global _held, _needed, _most_needed
     cdef Buffer buffer = Buffer.__new__(Buffer)
-    cdef _Block block
-    cdef size_t most
-    cdef Py_ssize_t i
+    cdef int i
     size = size + FRNN_ALIGNMENT
-    most = max(_most_needed, _needed + size)
-    for i in range(len(_cache) - 1, -1, -1):
-        block = <_Block>_cache[i]
-        if size <= block.size <= 2 * size + 4096:
-            del _cache[i]
-            _cached -= block.size
+    cdef size_t most = max(_most_needed, _needed + size)
+    for i in range(_blocks - 1, -1, -1):
+        if size <= _cache[i].size <= 2 * size + 4096:
+            buffer.block = _uncache(i)
             break
     else:
-        while _cache and _held + _cached + size > most + most // 8 + CACHE_SLACK:
-            _drop_oldest()
-        block = _Block.__new__(_Block)
-        block.base = PyMem_RawMalloc(size)
-        if block.base == NULL:
+        while _blocks > 0 and _held + _cached + size > most + most // 8 + CACHE_SLACK:
+            PyMem_RawFree(_uncache(0).base)
+        buffer.block.base = PyMem_RawMalloc(size)
+        if buffer.block.base == NULL:
             raise MemoryError(f"fastrnn could not allocate {size} bytes")
-        block.size = size
-    _held += block.size
+        buffer.block.size = size
+    buffer.size = size
+    _held += buffer.block.size
     _needed += size
     _most_needed = most
-    buffer.block = block
-    buffer.size = size
-    buffer.data = <void *>((<uintptr_t>block.base + FRNN_ALIGNMENT - 1) & ~<uintptr_t>(FRNN_ALIGNMENT - 1))
+    buffer.data = <void *>((<uintptr_t>buffer.block.base + FRNN_ALIGNMENT - 1) & ~<uintptr_t>(FRNN_ALIGNMENT - 1))
     return buffer
 
 
 # ---- arguments ----
 
+cdef enum:
+    MOST_DIMS = 64  # of an array, in any version of NumPy
+cdef tuple WEIGHTS = CellWeights._fields
+cdef tuple GRADIENTS = tuple(["grads." + name for name in WEIGHTS])
 cdef tuple FORMATS = (None, "bfloat16", "int8")
 cdef object FLOAT32 = np.dtype(np.float32)
 cdef object FLOAT64 = np.dtype(np.float64)
-cdef object INT64 = np.dtype(np.int64)
-cdef object UINT8 = np.dtype(np.uint8)
+
+
+cdef cnp.ndarray _array(str name, object value):
+    if not isinstance(value, cnp.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(value).__name__}")
+    return <cnp.ndarray>value
+
+
+cdef bint _has_type(cnp.ndarray array, int type_number):
+    # More than one number may stand for a type (long and long long): then the dtypes are still equal.
+    return cnp.PyArray_ISNOTSWAPPED(array) and (
+        cnp.PyArray_TYPE(array) == type_number or array.dtype == cnp.PyArray_DescrFromType(type_number))
 
 
 cdef int _dtype_id(str name, cnp.ndarray array) except -1:
-    if array.dtype == FLOAT32:
-        return 0
-    if array.dtype == FLOAT64:
-        return 1
+    if cnp.PyArray_ISNOTSWAPPED(array):
+        if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32:
+            return 0
+        if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT64:
+            return 1
     raise TypeError(
         f"{name} must be float32 or float64, got {array.dtype}; the reference backend takes any float dtype"
     )
@@ -346,33 +360,35 @@ cdef int32_t _format_id(object format, int dtype_id, bint training) except -1:
     return FORMATS.index(format)
 
 
+cdef int _type_number(int dtype_id):
+    return cnp.NPY_FLOAT64 if dtype_id else cnp.NPY_FLOAT32
+
+
 cdef object _dtype(int dtype_id):
     return FLOAT64 if dtype_id else FLOAT32
 
 
-cdef cnp.ndarray _checked(str name, object value, object dtype, tuple shape):
-    """The array if it is one of this dtype and shape (None in a shape: any size)."""
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, got {type(value).__name__}")
-    cdef cnp.ndarray array = <cnp.ndarray>value
-    cdef Py_ssize_t i
-    cdef bint fits = array.ndim == len(shape)
-    if array.dtype != dtype:
-        raise TypeError(f"{name} must have dtype {dtype}, got {array.dtype}")
-    if fits:
-        for i in range(len(shape)):
-            fits = fits and (shape[i] is None or array.shape[i] == <object>shape[i])
+cdef cnp.ndarray _checked(str name, object value, int type_number, int ndim, const cnp.npy_intp *shape):
+    """The array if it is one of this type and shape (-1 in a shape: any size)."""
+    cdef cnp.ndarray array = _array(name, value)
+    cdef int i
+    cdef bint fits = array.ndim == ndim
+    if not _has_type(array, type_number):
+        raise TypeError(f"{name} must have dtype {cnp.PyArray_DescrFromType(type_number)}, got {array.dtype}")
+    for i in range(ndim if fits else 0):
+        fits &= shape[i] == -1 or array.shape[i] == shape[i]
     if not fits:
-        raise ValueError(f"{name} must have shape {shape}, got {tuple(value.shape)}")
+        accepted = tuple([None if shape[i] == -1 else shape[i] for i in range(ndim)])
+        raise ValueError(f"{name} must have shape {accepted}, got {value.shape}")
     return array
 
 
-cdef cnp.ndarray _contiguous(str name, object value, object dtype, tuple shape):
-    return cnp.PyArray_GETCONTIGUOUS(_checked(name, value, dtype, shape))
+cdef cnp.ndarray _contiguous(str name, object value, int type_number, int ndim, const cnp.npy_intp *shape):
+    return cnp.PyArray_GETCONTIGUOUS(_checked(name, value, type_number, ndim, shape))
 
 
-cdef cnp.ndarray _writable(str name, object value, object dtype, tuple shape):
-    cdef cnp.ndarray array = _checked(name, value, dtype, shape)
+cdef cnp.ndarray _writable(str name, object value, int type_number, int ndim, const cnp.npy_intp *shape):
+    cdef cnp.ndarray array = _checked(name, value, type_number, ndim, shape)
     if not (cnp.PyArray_IS_C_CONTIGUOUS(array) and cnp.PyArray_ISWRITEABLE(array) and cnp.PyArray_ISALIGNED(array)):
         raise ValueError(f"{name} must be a writable C-contiguous array: it is changed in place")
     return array
@@ -394,8 +410,8 @@ cdef bint _rows_contiguous(cnp.ndarray array):
     return True
 
 
-cdef cnp.ndarray _strided(str name, object value, object dtype, tuple shape):
-    cdef cnp.ndarray array = _checked(name, value, dtype, shape)
+cdef cnp.ndarray _strided(str name, object value, int type_number, int ndim, const cnp.npy_intp *shape):
+    cdef cnp.ndarray array = _checked(name, value, type_number, ndim, shape)
     return array if _rows_contiguous(array) else np.array(array, order="C")
 
 
@@ -403,49 +419,76 @@ cdef int64_t _stride(cnp.ndarray array, int axis):
     return array.strides[axis] // cnp.PyArray_ITEMSIZE(array)
 
 
-cdef const void *_pointer(list keep, str name, object value, object dtype, tuple shape) except? NULL:
+cdef bint _may_overlap(cnp.ndarray a, cnp.ndarray b):
+    """Whether the stretches of memory that the arrays lie in have a byte in common."""
+    cdef uintptr_t[2] low, high
+    cdef cnp.ndarray array
+    cdef int i, axis
+    for i in range(2):
+        array = b if i else a
+        low[i] = high[i] = <uintptr_t>cnp.PyArray_DATA(array)
+        high[i] += cnp.PyArray_ITEMSIZE(array)
+        for axis in range(array.ndim):
+            if array.shape[axis] == 0:
+                return False
+            if array.strides[axis] < 0:
+                low[i] += (array.shape[axis] - 1) * array.strides[axis]
+            else:
+                high[i] += (array.shape[axis] - 1) * array.strides[axis]
+    return low[0] < high[1] and low[1] < high[0]
+
+
+cdef const void *_pointer(list keep, str name, object value, int type_number, int ndim,
+                          const cnp.npy_intp *shape) except? NULL:
     """Pointer to an optional contiguous input, kept alive in `keep`."""
     if value is None:
         return NULL
-    cdef cnp.ndarray array = _contiguous(name, value, dtype, shape)
+    cdef cnp.ndarray array = _contiguous(name, value, type_number, ndim, shape)
     keep.append(array)
     return cnp.PyArray_DATA(array)
 
 
-cdef cnp.ndarray _ids(str name, object value, tuple shape, int64_t low, int64_t high, object also):
+cdef cnp.ndarray _ids(str name, object value, int ndim, const cnp.npy_intp *shape, int64_t low, int64_t high,
+                      int64_t also):
     """int64 array with every entry in low..high, or equal to `also`."""
-    cdef cnp.ndarray array = _contiguous(name, value, INT64, shape)
+    cdef cnp.ndarray array = _contiguous(name, value, cnp.NPY_INT64, ndim, shape)
     cdef int64_t *p = <int64_t *>cnp.PyArray_DATA(array)
-    cdef int64_t i, exception = low if also is None else also
+    cdef int64_t i
     for i in range(cnp.PyArray_SIZE(array)):
-        if (p[i] < low or p[i] > high) and p[i] != exception:
+        if (p[i] < low or p[i] > high) and p[i] != also:
             raise IndexError(f"{name} must be in {low}..{high}, got {p[i]}")
     return array
 
 
 # ---- weights ----
 
-cdef _fill_weights(frnn_weights *w, object weights, const frnn_layer *layer, bint writable, str prefix, list keep):
-    cdef cnp.ndarray array
+cdef _fill_weights(frnn_weights *w, object weights, const frnn_layer *layer, bint gradients, list keep):
+    """Check the arrays of a CellWeights and take their pointers; gradients must be writable."""
+    cdef tuple names = GRADIENTS if gradients else WEIGHTS
     cdef bint projects = layer.proj_size != 0
+    cdef int type_number = _type_number(layer.dtype)
     cdef int64_t I = layer.input_size, H = layer.hidden_size, P = layer.proj_size if projects else H
     cell = CELLS[layer.cell]
-    gates, recurrent_gates, has_c, norm = CELL_COUNTS[cell]
-    dtype = _dtype(layer.dtype)
-    of_input, of_state, of_c = (gates * H,), (recurrent_gates * H,), (H,) if norm and has_c else None
-    shapes = ((*of_input, I), (*of_state, P), of_input, of_state, (P, H) if projects else None,
-              of_input if norm else None, of_state if norm else None, of_c, of_c)
+    cdef object counts = CELL_COUNTS[cell]
+    cdef int64_t GH = <int64_t>counts.gates * H, RH = <int64_t>counts.recurrent_gates * H
+    cdef bint norm = counts.norm, norm_c = norm and counts.has_c
+    cdef cnp.npy_intp[9][2] shapes = [[GH, I], [RH, P], [GH, 0], [RH, 0], [P, H], [GH, 0], [RH, 0], [H, 0], [H, 0]]
+    cdef int[9] ndims = [2, 2, 1, 1, 2 * projects, norm, norm, norm_c, norm_c]  # 0: the cell has none
     cdef void *pointers[9]
-    for i, field in enumerate(CellWeights._fields):
-        value, name = weights[i], prefix + field
-        pointers[i] = NULL
+    cdef cnp.ndarray array
+    cdef int i
+    for i in range(9):
+        value, name, pointers[i] = weights[i], names[i], NULL
         if value is None:
-            if shapes[i] is not None and not field.startswith("bias"):
+            if ndims[i] and i not in (2, 3):
                 raise TypeError(f"{name} must be an array, got None")
             continue
-        if shapes[i] is None:
+        if ndims[i] == 0:
             raise ValueError(f"{name} must be None for cell {cell!r}{' without projection' if i == 4 else ''}")
-        array = (_writable if writable else _contiguous)(name, value, dtype, shapes[i])
+        if gradients:
+            array = _writable(name, value, type_number, ndims[i], shapes[i])
+        else:
+            array = _contiguous(name, value, type_number, ndims[i], shapes[i])
         keep.append(array)
         pointers[i] = cnp.PyArray_DATA(array)
     w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh, w.weight_hr = \
@@ -504,7 +547,7 @@ def pack_weights(str cell, weights, bint training=False, format=None) -> Packed:
     cdef int32_t cell_id = CELLS.index(cell)
     cdef cnp.ndarray weight_ih = _dims("weight_ih", weights[0], 2)
     cdef int64_t gates = CELL_COUNTS[cell].gates, rows = weight_ih.shape[0], I = weight_ih.shape[1]
-    cdef int64_t H = rows // gates, P = H
+    cdef int64_t H = rows // gates, P = 0
     cdef bint projects = weights[4] is not None
     if rows == 0 or rows % gates or I == 0:
         raise ValueError(f"weight_ih must have shape ({gates} * H, I) with H, I >= 1, got ({rows}, {I})")
@@ -516,10 +559,10 @@ def pack_weights(str cell, weights, bint training=False, format=None) -> Packed:
             raise ValueError(f"weight_hr must have shape (P, H) with 1 <= P <= H = {H}, got P = {P}")
     cdef int32_t dtype_id = _dtype_id("weight_ih", weight_ih)
     packed.layer = frnn_layer(
-        cell_id, dtype_id, frnn_isa_current(), _format_id(format, dtype_id, training), I, H, P if projects else 0
+        cell_id, dtype_id, frnn_isa_current(), _format_id(format, dtype_id, training), I, H, P
     )
     packed.training, packed.has_c = training, CELL_COUNTS[cell].has_c
-    _fill_weights(&w, weights, &packed.layer, False, "", keep)
+    _fill_weights(&w, weights, &packed.layer, False, keep)
     packed.memory = _allocate(frnn_packed_size(&packed.layer, training))
     with nogil:
         frnn_pack(&packed.layer, &w, training, packed.memory.data)
@@ -527,11 +570,10 @@ def pack_weights(str cell, weights, bint training=False, format=None) -> Packed:
 
 
 cdef cnp.ndarray _dims(str name, object value, int ndim):
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, got {type(value).__name__}")
-    if value.ndim != ndim:
+    cdef cnp.ndarray array = _array(name, value)
+    if array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions, got shape {value.shape}")
-    return <cnp.ndarray>value
+    return array
 
 
 # ---- recurrent layers over sequences ----
@@ -567,14 +609,15 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
     """One direction of one layer over a whole sequence; see docs/protocols.md."""
     cdef frnn_sequence q
     cdef list keep = []
-    cdef object dtype = _dtype(packed.layer.dtype)
-    cdef int type_number = cnp.NPY_FLOAT64 if packed.layer.dtype else cnp.NPY_FLOAT32
+    cdef int type_number = _type_number(packed.layer.dtype)
     cdef int64_t I = packed.layer.input_size, H = packed.layer.hidden_size, P = packed.output_size()
     cdef bint has_c = packed.has_c
-    cdef cnp.ndarray x_array = _strided("x", x, dtype, (None, None, I))
+    cdef cnp.npy_intp[3] shape = [-1, -1, I]
+    cdef cnp.ndarray x_array = _strided("x", x, type_number, 3, shape)
     cdef int64_t T = x_array.shape[0], N = x_array.shape[1]
+    cdef cnp.npy_intp[3] TNP = [T, N, P]
+    cdef cnp.npy_intp[2] NP = [N, P], NH = [N, H], NI = [N, I]
     cdef cnp.ndarray y, hn, cn = None, coefficients
-    cdef cnp.npy_intp shape[3]
     cdef Buffer scratch, saved_memory
     cdef Saved saved = None
     if training and not packed.training:
@@ -587,44 +630,42 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
         if checkpoint_every < 1:
             raise ValueError(f"checkpoint_every must be None or at least 1, got {checkpoint_every}")
         q.checkpoint_every = min(T, checkpoint_every)
-    shape[0], shape[1], shape[2] = T, N, P
     if out is None:
-        y = cnp.PyArray_EMPTY(3, shape, type_number, 0)
+        y = cnp.PyArray_EMPTY(3, TNP, type_number, 0)
     else:
-        y = _checked("out", out, dtype, (T, N, P))
+        y = _checked("out", out, type_number, 3, TNP)
         if not _rows_contiguous(y) or not cnp.PyArray_ISWRITEABLE(y):
             raise ValueError("out must be writable with a contiguous last axis")
-        if np.may_share_memory(y, x_array):
+        if _may_overlap(y, x_array):
             x_array = np.array(x_array, order="C")
-    hn = cnp.PyArray_EMPTY(2, shape + 1, type_number, 0)
+    hn = cnp.PyArray_EMPTY(2, NP, type_number, 0)
     if has_c:
-        shape[2] = H
-        cn = cnp.PyArray_EMPTY(2, shape + 1, type_number, 0)
+        cn = cnp.PyArray_EMPTY(2, NH, type_number, 0)
         q.cn = cnp.PyArray_DATA(cn)
     elif c0 is not None:
         raise ValueError(f"c0 must be None for cell {packed.cell!r}")
     q.x, q.x_t_stride, q.x_n_stride = cnp.PyArray_DATA(x_array), _stride(x_array, 0), _stride(x_array, 1)
     q.y, q.y_t_stride, q.y_n_stride = cnp.PyArray_DATA(y), _stride(y, 0), _stride(y, 1)
     q.hn = cnp.PyArray_DATA(hn)
-    q.h0 = _pointer(keep, "h0", h0, dtype, (N, P))
-    q.c0 = _pointer(keep, "c0", c0, dtype, (N, H))
+    q.h0 = _pointer(keep, "h0", h0, type_number, 2, NP)
+    q.c0 = _pointer(keep, "c0", c0, type_number, 2, NH)
     if lengths is not None:
         # A copy: backward indexes memory by them again.
-        keep.append(_ids("lengths", np.array(lengths), (N,), 0, T, None))
+        keep.append(_ids("lengths", np.array(lengths), 1, NP, 0, T, 0))
         q.lengths = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>keep[-1])
     if resets is not None:
-        q.resets = <const uint8_t *>_pointer(keep, "resets", np.asarray(resets, bool).view(UINT8), UINT8, (T, N))
-    q.input_mask = _pointer(keep, "input_mask", input_mask, dtype, (N, I))
-    q.hidden_mask = _pointer(keep, "hidden_mask", hidden_mask, dtype, (N, P))
+        q.resets = <const uint8_t *>_pointer(keep, "resets", np.asarray(resets, bool), cnp.NPY_BOOL, 2, TNP)
+    q.input_mask = _pointer(keep, "input_mask", input_mask, type_number, 2, NI)
+    q.hidden_mask = _pointer(keep, "hidden_mask", hidden_mask, type_number, 2, NP)
     if zoneout_h is not None:
-        coefficients = _coefficients("zoneout_h", zoneout_h, dtype, T, N, P)
+        coefficients = _coefficients("zoneout_h", zoneout_h, packed.dtype, T, N, P)
         keep.append(coefficients)
         q.zoneout_h = cnp.PyArray_DATA(coefficients)
         q.zoneout_h_t_stride, q.zoneout_h_n_stride = _stride(coefficients, 0), _stride(coefficients, 1)
     if zoneout_c is not None:
         if not has_c:
             raise ValueError(f"zoneout_c must be None for cell {packed.cell!r}")
-        coefficients = _coefficients("zoneout_c", zoneout_c, dtype, T, N, H)
+        coefficients = _coefficients("zoneout_c", zoneout_c, packed.dtype, T, N, H)
         keep.append(coefficients)
         q.zoneout_c = cnp.PyArray_DATA(coefficients)
         q.zoneout_c_t_stride, q.zoneout_c_n_stride = _stride(coefficients, 0), _stride(coefficients, 1)
@@ -653,31 +694,28 @@ def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bi
     cdef list keep = []
     if memory is None:
         raise RuntimeError("saved was used by a backward before: run forward again in training mode")
-    cdef object dtype = _dtype(q.layer.dtype)
-    cdef int type_number = cnp.NPY_FLOAT64 if q.layer.dtype else cnp.NPY_FLOAT32
+    cdef int type_number = _type_number(q.layer.dtype)
     cdef int64_t T = q.T, N = q.N, I = q.layer.input_size, H = q.layer.hidden_size, P = packed.output_size()
+    cdef cnp.npy_intp[3] TNP = [T, N, P], TNI = [T, N, I]
+    cdef cnp.npy_intp[2] NP = [N, P], NH = [N, H]
     cdef cnp.ndarray dx = None, dh0, dc0 = None, dy_array
-    cdef cnp.npy_intp shape[3]
     memset(&g, 0, sizeof(g))
     if dy is not None:
-        dy_array = _strided("dy", dy, dtype, (T, N, P))
+        dy_array = _strided("dy", dy, type_number, 3, TNP)
         keep.append(dy_array)
         g.dy, g.dy_t_stride, g.dy_n_stride = cnp.PyArray_DATA(dy_array), _stride(dy_array, 0), _stride(dy_array, 1)
-    g.dhn = _pointer(keep, "dhn", dhn, dtype, (N, P))
+    g.dhn = _pointer(keep, "dhn", dhn, type_number, 2, NP)
     if not packed.has_c and dcn is not None:
         raise ValueError(f"dcn must be None for cell {packed.cell!r}")
-    g.dcn = _pointer(keep, "dcn", dcn, dtype, (N, H))
-    _fill_weights(&g.dweights, grads, &q.layer, True, "grads.", keep)
-    shape[0], shape[1], shape[2] = T, N, I
+    g.dcn = _pointer(keep, "dcn", dcn, type_number, 2, NH)
+    _fill_weights(&g.dweights, grads, &q.layer, True, keep)
     if need_dx:
-        dx = cnp.PyArray_EMPTY(3, shape, type_number, 0)
+        dx = cnp.PyArray_EMPTY(3, TNI, type_number, 0)
         g.dx, g.dx_t_stride, g.dx_n_stride = cnp.PyArray_DATA(dx), N * I, I
-    shape[2] = P
-    dh0 = cnp.PyArray_EMPTY(2, shape + 1, type_number, 0)
+    dh0 = cnp.PyArray_EMPTY(2, NP, type_number, 0)
     g.dh0 = cnp.PyArray_DATA(dh0)
     if packed.has_c:
-        shape[2] = H
-        dc0 = cnp.PyArray_EMPTY(2, shape + 1, type_number, 0)
+        dc0 = cnp.PyArray_EMPTY(2, NH, type_number, 0)
         g.dc0 = cnp.PyArray_DATA(dc0)
     g.sequence = &q
     scratch = _allocate(frnn_backward_scratch(&g))
@@ -727,7 +765,7 @@ def pack_linear(weight, bias=None, bint training=False, format=None) -> PackedLi
     packed.training = training
     if array.shape[0] == 0 or array.shape[1] == 0:
         raise ValueError(f"weight must have shape (O, K) with O, K >= 1, got {weight.shape}")
-    cdef const void *b = _pointer(keep, "bias", bias, array.dtype, (array.shape[0],))
+    cdef const void *b = _pointer(keep, "bias", bias, cnp.PyArray_TYPE(array), 1, array.shape)
     packed.memory = _allocate(frnn_linear_packed_size(&packed.linear, training))
     with nogil:
         frnn_linear_pack(&packed.linear, cnp.PyArray_DATA(array), b, training, packed.memory.data)
@@ -736,10 +774,12 @@ def pack_linear(weight, bias=None, bint training=False, format=None) -> PackedLi
 
 def linear_forward(PackedLinear packed not None, x):
     """x [M, K] -> y [M, O]."""
-    cdef object dtype = _dtype(packed.linear.dtype)
-    cdef cnp.ndarray x_array = _contiguous("x", x, dtype, (None, packed.linear.in_features))
+    cdef int type_number = _type_number(packed.linear.dtype)
+    cdef cnp.npy_intp[2] shape = [-1, packed.linear.in_features]
+    cdef cnp.ndarray x_array = _contiguous("x", x, type_number, 2, shape)
     cdef int64_t M = x_array.shape[0]
-    cdef cnp.ndarray y = np.empty((M, packed.linear.out_features), dtype)
+    cdef cnp.npy_intp[2] MO = [M, packed.linear.out_features]
+    cdef cnp.ndarray y = cnp.PyArray_EMPTY(2, MO, type_number, 0)
     cdef int threads = frnn_linear_threads(&packed.linear, M)
     cdef Buffer scratch = _allocate(frnn_linear_scratch(&packed.linear, M, threads))
     with nogil:
@@ -750,12 +790,14 @@ def linear_forward(PackedLinear packed not None, x):
 
 def linear_backward(PackedLinear packed not None, x, dy, dweight, dbias=None, bint need_dx=True):
     """dy [M, O] -> dx [M, K]; adds to dweight [O, K] and dbias [O]."""
-    cdef object dtype = _dtype(packed.linear.dtype)
+    cdef int type_number = _type_number(packed.linear.dtype)
     cdef int64_t K = packed.linear.in_features, O = packed.linear.out_features
-    cdef cnp.ndarray x_array = _contiguous("x", x, dtype, (None, K))
+    cdef cnp.npy_intp[2] shape = [-1, K], OK = [O, K]
+    cdef cnp.ndarray x_array = _contiguous("x", x, type_number, 2, shape)
     cdef int64_t M = x_array.shape[0]
-    cdef cnp.ndarray dy_array = _contiguous("dy", dy, dtype, (M, O))
-    cdef cnp.ndarray dweight_array = _writable("dweight", dweight, dtype, (O, K))
+    cdef cnp.npy_intp[2] MO = [M, O], MK = [M, K]
+    cdef cnp.ndarray dy_array = _contiguous("dy", dy, type_number, 2, MO)
+    cdef cnp.ndarray dweight_array = _writable("dweight", dweight, type_number, 2, OK)
     cdef cnp.ndarray dx = None, dbias_array
     cdef void *dx_data = NULL
     cdef void *dbias_data = NULL
@@ -765,10 +807,10 @@ def linear_backward(PackedLinear packed not None, x, dy, dweight, dbias=None, bi
     if need_dx and not packed.training:
         raise ValueError("packed must have been packed with training=True for dx")
     if need_dx:
-        dx = np.empty((M, K), dtype)
+        dx = cnp.PyArray_EMPTY(2, MK, type_number, 0)
         dx_data = cnp.PyArray_DATA(dx)
     if dbias is not None:
-        dbias_array = _writable("dbias", dbias, dtype, (O,))
+        dbias_array = _writable("dbias", dbias, type_number, 1, OK)
         dbias_data = cnp.PyArray_DATA(dbias_array)
     cdef Buffer scratch = _allocate(frnn_linear_scratch(&packed.linear, M, threads))
     with nogil:
@@ -784,10 +826,9 @@ def embedding_forward(weight, ids):
     """weight [V, E], ids int64 [...] -> [..., E]."""
     cdef cnp.ndarray table = cnp.PyArray_GETCONTIGUOUS(_dims("weight", weight, 2))
     cdef int dtype_id = _dtype_id("weight", table)
-    if not isinstance(ids, np.ndarray):
-        raise TypeError(f"ids must be a NumPy array, got {type(ids).__name__}")
-    cdef cnp.ndarray index = _ids("ids", ids, ids.shape, 0, table.shape[0] - 1, None)
-    cdef cnp.ndarray y = np.empty((*ids.shape, table.shape[1]), table.dtype)
+    cdef cnp.ndarray index = _array("ids", ids)
+    index = _ids("ids", index, index.ndim, index.shape, 0, table.shape[0] - 1, 0)
+    cdef cnp.ndarray y = np.empty((*ids.shape, table.shape[1]), _dtype(dtype_id))
     cdef int64_t n = cnp.PyArray_SIZE(index), width = table.shape[1]
     with nogil:
         frnn_embedding_forward(dtype_id, n, width, <const int64_t *>cnp.PyArray_DATA(index), cnp.PyArray_DATA(table),
@@ -797,14 +838,18 @@ def embedding_forward(weight, ids):
 
 def embedding_backward(dy, ids, dweight):
     """Add dy [..., E] to the rows ids of dweight [V, E]; negative ids are skipped."""
-    if not isinstance(ids, np.ndarray):
-        raise TypeError(f"ids must be a NumPy array, got {type(ids).__name__}")
     cdef cnp.ndarray grad = _dims("dweight", dweight, 2)
     cdef int dtype_id = _dtype_id("dweight", grad)
-    grad = _writable("dweight", dweight, grad.dtype, (None, None))
+    cdef int axis
+    grad = _writable("dweight", dweight, _type_number(dtype_id), 2, grad.shape)
     cdef int64_t width = grad.shape[1]
-    cdef cnp.ndarray index = _ids("ids", ids, ids.shape, -(<int64_t>1 << 62), grad.shape[0] - 1, None)
-    cdef cnp.ndarray dy_array = _contiguous("dy", dy, grad.dtype, (*ids.shape, width))
+    cdef cnp.ndarray index = _array("ids", ids)
+    index = _ids("ids", index, index.ndim, index.shape, -(<int64_t>1 << 62), grad.shape[0] - 1, -1)
+    cdef cnp.npy_intp[MOST_DIMS + 1] shape
+    for axis in range(index.ndim):
+        shape[axis] = index.shape[axis]
+    shape[index.ndim] = width
+    cdef cnp.ndarray dy_array = _contiguous("dy", dy, _type_number(dtype_id), index.ndim + 1, shape)
     cdef int64_t n = cnp.PyArray_SIZE(index)
     with nogil:
         frnn_embedding_backward(dtype_id, n, width, <const int64_t *>cnp.PyArray_DATA(index),
@@ -820,13 +865,16 @@ def cross_entropy(logits, targets, class_weight=None, int64_t ignore_index=-100,
     cdef double loss_sum = 0, weight_sum = 0
     if C == 0:
         raise ValueError(f"logits must have at least one class, got shape {logits.shape}")
-    cdef cnp.ndarray target = _ids("targets", targets, (M,), 0, C - 1, ignore_index)
-    cdef cnp.ndarray dlogits = np.empty((M, C), array.dtype)
+    cdef cnp.npy_intp[2] MC = [M, C]
+    cdef int dtype_id = _dtype_id("logits", array)
+    cdef int type_number = _type_number(dtype_id)
+    cdef cnp.ndarray target = _ids("targets", targets, 1, MC, 0, C - 1, ignore_index)
+    cdef cnp.ndarray dlogits = cnp.PyArray_EMPTY(2, MC, type_number, 0)
     cdef Buffer rows = _allocate(2 * sizeof(double) * M)
     memset(&q, 0, sizeof(q))
-    q.dtype, q.M, q.C = _dtype_id("logits", array), M, C
+    q.dtype, q.M, q.C = dtype_id, M, C
     q.logits, q.targets = cnp.PyArray_DATA(array), <const int64_t *>cnp.PyArray_DATA(target)
-    q.class_weight = _pointer(keep, "class_weight", class_weight, array.dtype, (C,))
+    q.class_weight = _pointer(keep, "class_weight", class_weight, type_number, 1, MC + 1)
     q.ignore_index, q.label_smoothing = ignore_index, label_smoothing
     q.dlogits = cnp.PyArray_DATA(dlogits)
     q.row_loss = <double *>rows.data
@@ -851,41 +899,41 @@ def global_norm(arrays) -> float:
 def scale_(arrays, double factor) -> None:
     """Multiply every array in place."""
     cdef cnp.ndarray array
+    cdef int dtype_id
     for value in arrays:
-        array = _writable("arrays", value, value.dtype, value.shape)
-        frnn_scale(_dtype_id("arrays", array), cnp.PyArray_SIZE(array), factor, cnp.PyArray_DATA(array))
+        array = _array("arrays", value)
+        dtype_id = _dtype_id("arrays", array)
+        array = _writable("arrays", array, _type_number(dtype_id), array.ndim, array.shape)
+        frnn_scale(dtype_id, cnp.PyArray_SIZE(array), factor, cnp.PyArray_DATA(array))
 
 
-cdef int _optimizer_arrays(frnn_optimizer_args *args, tuple names, tuple values) except -1:
-    """Fill param, grad and the states; returns the dtype id. A state of None stays NULL."""
-    cdef cnp.ndarray param, array
-    cdef void *pointers[5]
+cdef int _optimizer_arrays(frnn_optimizer_args *args, object param, object grad) except -1:
+    """Fill param and grad and clear the rest; returns the dtype id."""
+    cdef cnp.ndarray array = _array("param", param)
+    cdef int dtype_id = _dtype_id("param", array), type_number = _type_number(dtype_id)
     memset(args, 0, sizeof(frnn_optimizer_args))
-    if not isinstance(values[0], np.ndarray):
-        raise TypeError(f"param must be a NumPy array, got {type(values[0]).__name__}")
-    param = <cnp.ndarray>values[0]
-    for i in range(len(values)):
-        pointers[i] = NULL
-        if values[i] is None:
-            continue
-        shape = values[0].shape
-        array = (_contiguous if i == 1 else _writable)(names[i], values[i], param.dtype, shape)
-        pointers[i] = cnp.PyArray_DATA(array)
-        if i == 1 and array is not values[1]:
-            raise ValueError("grad must be C-contiguous")
-    args.n = cnp.PyArray_SIZE(param)
-    args.param, args.grad = pointers[0], pointers[1]
-    args.state1 = pointers[2] if len(values) > 2 else NULL
-    args.state2 = pointers[3] if len(values) > 3 else NULL
-    args.state3 = pointers[4] if len(values) > 4 else NULL
-    return _dtype_id("param", param)
+    args.n = cnp.PyArray_SIZE(array)
+    args.param = cnp.PyArray_DATA(_writable("param", array, type_number, array.ndim, array.shape))
+    array = _checked("grad", grad, type_number, array.ndim, array.shape)
+    if not cnp.PyArray_IS_C_CONTIGUOUS(array):
+        raise ValueError("grad must be C-contiguous")
+    args.grad = cnp.PyArray_DATA(array)
+    return dtype_id
+
+
+cdef void *_optimizer_state(str name, object value, cnp.ndarray param) except? NULL:
+    """Pointer to a state array of the shape and type of param, which has been checked; None has none."""
+    if value is None:
+        return NULL
+    return cnp.PyArray_DATA(_writable(name, value, cnp.PyArray_TYPE(param), param.ndim, param.shape))
 
 
 def sgd_step(param, grad, momentum_buffer, double lr, double momentum, double dampening, bint nesterov,
              double weight_decay, bint first) -> None:
     """torch.optim.SGD's rule, in place; `first`: the momentum buffer starts as the gradient."""
     cdef frnn_optimizer_args args
-    cdef int dtype_id = _optimizer_arrays(&args, ("param", "grad", "momentum_buffer"), (param, grad, momentum_buffer))
+    cdef int dtype_id = _optimizer_arrays(&args, param, grad)
+    args.state1 = _optimizer_state("momentum_buffer", momentum_buffer, param)
     args.lr, args.momentum, args.dampening, args.weight_decay = lr, momentum, dampening, weight_decay
     args.nesterov, args.first = nesterov, first
     with nogil:
@@ -896,8 +944,10 @@ def rmsprop_step(param, grad, square_avg, momentum_buffer, grad_avg, double lr, 
                  double momentum, double weight_decay) -> None:
     """torch.optim.RMSprop's rule, in place."""
     cdef frnn_optimizer_args args
-    cdef int dtype_id = _optimizer_arrays(&args, ("param", "grad", "square_avg", "momentum_buffer", "grad_avg"),
-                                          (param, grad, square_avg, momentum_buffer, grad_avg))
+    cdef int dtype_id = _optimizer_arrays(&args, param, grad)
+    args.state1 = _optimizer_state("square_avg", square_avg, param)
+    args.state2 = _optimizer_state("momentum_buffer", momentum_buffer, param)
+    args.state3 = _optimizer_state("grad_avg", grad_avg, param)
     args.lr, args.alpha, args.eps, args.momentum, args.weight_decay = lr, alpha, eps, momentum, weight_decay
     with nogil:
         frnn_optimizer_step(FRNN_RMSPROP, dtype_id, &args)
@@ -906,7 +956,8 @@ def rmsprop_step(param, grad, square_avg, momentum_buffer, grad_avg, double lr, 
 def adagrad_step(param, grad, state_sum, double lr, double eps, double weight_decay) -> None:
     """torch.optim.Adagrad's rule, in place; lr is already decayed."""
     cdef frnn_optimizer_args args
-    cdef int dtype_id = _optimizer_arrays(&args, ("param", "grad", "state_sum"), (param, grad, state_sum))
+    cdef int dtype_id = _optimizer_arrays(&args, param, grad)
+    args.state1 = _optimizer_state("state_sum", state_sum, param)
     args.lr, args.eps, args.weight_decay = lr, eps, weight_decay
     with nogil:
         frnn_optimizer_step(FRNN_ADAGRAD, dtype_id, &args)
@@ -916,8 +967,9 @@ def adam_step(param, grad, exp_avg, exp_avg_sq, double lr, double beta1, double 
               double weight_decay, bint decoupled, int64_t step) -> None:
     """torch.optim.Adam's rule, or AdamW's if decoupled, in place; steps count from 1."""
     cdef frnn_optimizer_args args
-    cdef int dtype_id = _optimizer_arrays(&args, ("param", "grad", "exp_avg", "exp_avg_sq"),
-                                          (param, grad, exp_avg, exp_avg_sq))
+    cdef int dtype_id = _optimizer_arrays(&args, param, grad)
+    args.state1 = _optimizer_state("exp_avg", exp_avg, param)
+    args.state2 = _optimizer_state("exp_avg_sq", exp_avg_sq, param)
     args.lr, args.beta1, args.beta2, args.eps, args.weight_decay = lr, beta1, beta2, eps, weight_decay
     args.decoupled = decoupled
     args.bias1 = 1.0 - beta1 ** <double>step
@@ -927,6 +979,10 @@ def adam_step(param, grad, exp_avg, exp_avg_sq, double lr, double beta1, double 
 
 
 # ---- streams ----
+
+cdef cnp.ndarray _like(str name, object value, cnp.ndarray other):
+    return _checked(name, value, cnp.PyArray_TYPE(other), other.ndim, other.shape)
+
 
 cdef class _Stack:
     """The bound sequences of a stack of layers, one step each, with the state they keep."""
@@ -993,12 +1049,12 @@ cdef class _Stack:
             raise ValueError(f"state must hold {self.layers} pairs (h, c), got {len(state)}")
         for i in range(self.layers):
             h, c = state[i]
-            _checked(f"state[{i}] h", h, self.h[i].dtype, self.h[i].shape)
+            _like(f"state[{i}] h", h, self.h[i])
             if self.c[i] is None:
                 if c is not None:
                     raise ValueError(f"state[{i}] c must be None")
             else:
-                _checked(f"state[{i}] c", c, self.c[i].dtype, self.c[i].shape)
+                _like(f"state[{i}] c", c, self.c[i])
         for i in range(self.layers):
             self.h[i][...] = state[i][0]
             if self.c[i] is not None:
@@ -1035,13 +1091,11 @@ cdef class StepStream:
         cdef cnp.ndarray array
         cdef _Stack stack = self.stack
         cdef int i
-        if not isinstance(x, np.ndarray):
-            x = np.asarray(x, self.dtype)
-        array = <cnp.ndarray>x
-        if (cnp.PyArray_TYPE(array) != self.type_number or array.ndim != 2 or not cnp.PyArray_ISCARRAY_RO(array)
-                or array.shape[0] != stack.N or array.shape[1] != self.input_size):
-            array = np.ascontiguousarray(x, self.dtype)
-            _checked("x", array, self.dtype, (stack.N, self.input_size))
+        cdef cnp.npy_intp[2] NI = [stack.N, self.input_size]
+        array = x if isinstance(x, cnp.ndarray) else np.asarray(x, self.dtype)
+        if cnp.PyArray_TYPE(array) != self.type_number or not cnp.PyArray_ISCARRAY_RO(array):
+            array = np.ascontiguousarray(array, self.dtype)
+        _checked("x", array, self.type_number, 2, NI)
         stack.q[0].x = cnp.PyArray_DATA(array)
         with nogil:
             for i in range(stack.layers):
@@ -1079,7 +1133,8 @@ cdef class TokenStream:
 
     def __init__(self, embedding, list packed, PackedLinear out not None):
         cdef Packed first = <Packed?>packed[0]
-        cdef cnp.ndarray vectors = _contiguous("embedding", embedding, first.dtype, (None, first.layer.input_size))
+        cdef cnp.npy_intp[2] shape = [-1, first.layer.input_size]
+        cdef cnp.ndarray vectors = _contiguous("embedding", embedding, _type_number(first.layer.dtype), 2, shape)
         cdef int64_t V = vectors.shape[0]
         cdef Buffer table = _allocate(frnn_input_table_size(&first.layer, V))
         cdef Buffer scratch = _allocate(frnn_input_table_scratch(&first.layer, V))
@@ -1110,14 +1165,16 @@ cdef class TokenStream:
 
     def feed(self, tokens) -> None:
         """Advance the state through tokens int64 [n]."""
-        cdef cnp.ndarray array = _ids("tokens", tokens, (None,), 0, self.V - 1, None)
+        cdef cnp.npy_intp[1] shape = [-1]
+        cdef cnp.ndarray array = _ids("tokens", tokens, 1, shape, 0, self.V - 1, 0)
         cdef int64_t n = array.shape[0]
         with nogil:
             frnn_token_feed(&self.s, n, <const int64_t *>cnp.PyArray_DATA(array))
 
     def sample(self, uniforms, double temperature, int64_t top_k, double top_p):
         """Draw with each number in [0, 1), feed the token, return them all, int64 [n]."""
-        cdef cnp.ndarray u = _contiguous("uniforms", uniforms, FLOAT64, (None,))
+        cdef cnp.npy_intp[1] shape = [-1]
+        cdef cnp.ndarray u = _contiguous("uniforms", uniforms, cnp.NPY_FLOAT64, 1, shape)
         cdef int64_t n = u.shape[0]
         cdef cnp.ndarray tokens = np.empty(n, np.int64)
         cdef frnn_sampling sampling = frnn_sampling(temperature, top_k, top_p)

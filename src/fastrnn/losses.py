@@ -88,10 +88,12 @@ def cross_entropy(
         raise ValueError(f"logits must have shape [..., C] with C at least 1, got {x.shape}")
     C = x.shape[-1]
     y = check_int_array("targets", targets, x.shape[:-1]).ravel()
-    classes = y[y != ignore_index]
-    if classes.size and not (classes.min() >= 0 and classes.max() < C):
-        bad = classes.min() if classes.min() < 0 else classes.max()
-        raise ValueError(f"targets must lie in 0..{C - 1} or be ignore_index {ignore_index}, got {bad}")
+    # Taken as unsigned, negative numbers are the largest: one look settles the usual case.
+    if y.size and y.view(np.uint64).max() >= C:
+        classes = y[y != ignore_index]
+        if classes.size and not (classes.min() >= 0 and classes.max() < C):
+            bad = classes.min() if classes.min() < 0 else classes.max()
+            raise ValueError(f"targets must lie in 0..{C - 1} or be ignore_index {ignore_index}, got {bad}")
     per_class = None
     if class_weight is not None:
         per_class = _weights("class_weight", class_weight, (C,), x.dtype)

@@ -46,10 +46,10 @@ class Optimizer:
         self.lr = lr
         self.weight_decay = check_float("weight_decay", weight_decay, low=0.0)
         self.steps = 0
-        self._state: dict[str, list[Array]] = {
-            slot: [np.full(p.shape, first, p.dtype) for p in self.parameters]
-            for slot, first in self._slots().items()
-        }
+        self._state: list[dict[str, Array]] = [
+            {slot: np.full(p.shape, first, p.dtype) for slot, first in self._slots().items()}
+            for p in self.parameters
+        ]
 
     @property
     def lr(self) -> float:
@@ -72,8 +72,7 @@ class Optimizer:
         """Change every parameter by one step along its gradient."""
         engine = backend.active()
         self.steps += 1
-        for i, p in enumerate(self.parameters):
-            state = {slot: arrays[i] for slot, arrays in self._state.items()}
+        for p, state in zip(self.parameters, self._state, strict=True):
             # Taking p.data announces the change to whoever looks at p.version.
             self._update(engine, p.data, p.grad, state)
 
@@ -82,9 +81,12 @@ class Optimizer:
         for p in self.parameters:
             p.zero_grad()
 
+    def _named_state(self) -> dict[str, Array]:
+        return {f"{slot}.{i}": kept[slot] for slot in self._slots() for i, kept in enumerate(self._state)}
+
     def state_dict(self) -> dict[str, Any]:
         """Learning rate, number of steps and copies of all state arrays, in one flat dict."""
-        arrays = {f"{slot}.{i}": a.copy() for slot, kept in self._state.items() for i, a in enumerate(kept)}
+        arrays = {name: a.copy() for name, a in self._named_state().items()}
         return {"lr": self.lr, "steps": self.steps, **arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -95,7 +97,7 @@ class Optimizer:
         ValueError
             If names or shapes do not fit this optimizer and its parameters.
         """
-        own = {f"{slot}.{i}": a for slot, kept in self._state.items() for i, a in enumerate(kept)}
+        own = self._named_state()
         expected = {"lr", "steps", *own}
         if set(state) != expected:
             missing, unexpected = sorted(expected - set(state)), sorted(set(state) - expected)
@@ -390,7 +392,8 @@ class Adam(Optimizer):
             state["exp_avg"],
             state["exp_avg_sq"],
             self.lr,
-            *self.betas,
+            self.betas[0],
+            self.betas[1],
             self.eps,
             self.weight_decay,
             self._decoupled,

@@ -76,12 +76,8 @@ class Stream:
         Assigning the like of it, such as the final state that a layer returned, continues from there;
         None stands for zeros.
         """
-        h, c = self._layout.empty(self.batch_size)
-        for s, (h_s, c_s) in enumerate(self._core.get_state()):
-            h[s] = h_s
-            if c is not None:
-                c[s] = c_s
-        return self._layout.give(h, c, False)
+        h, c = zip(*self._core.get_state(), strict=True)
+        return self._layout.give(list(h), list(c), False)
 
     @state.setter
     def state(self, value: State) -> None:

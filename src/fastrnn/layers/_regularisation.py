@@ -60,6 +60,11 @@ class Regularisation:
             _probability("weight_dropout", weight_dropout),
         )
 
+    @property
+    def is_off(self) -> bool:
+        """Whether `arguments` would be empty."""
+        return not (self.input_dropout or self.recurrent_dropout or self.zoneout_h or self.zoneout_c)
+
     def arguments(
         self,
         rng: np.random.Generator | None,

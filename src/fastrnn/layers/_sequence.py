@@ -34,13 +34,15 @@ def as_real(value: Any, dtype: np.dtype[Any], name: str, *, own: bool = False) -
 
     With ``own`` no later write of the caller reaches the result.
     """
+    if type(value) is np.ndarray and value.dtype == dtype:
+        return keep(value) if own else value
     array = as_array(value, name)
     if array.dtype != dtype:
         return array.astype(dtype)
     return keep(array) if own else array
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SequenceInput:
     """A sequence in the form that the backends take, and the way back to the caller's form."""
 
@@ -53,19 +55,14 @@ class SequenceInput:
     """bool ``[T, N]``."""
 
     @property
-    def steps(self) -> int:
-        """T."""
-        return int(self.x.shape[0])
-
-    @property
-    def rows(self) -> int:
-        """N."""
-        return int(self.x.shape[1])
-
-    @property
     def unbatched(self) -> bool:
         """Whether states come and go without their batch axis."""
         return self.form == "unbatched"
+
+    @property
+    def batch_major(self) -> bool:
+        """Whether the caller's form puts the batch first."""
+        return self.form in ("batch_first", "ragged")
 
     def reverse_resets(self) -> Array | None:
         """Where the reverse direction resets.
@@ -82,11 +79,12 @@ class SequenceInput:
             shifted[self.lengths[rows] - 1, rows] = False
         return shifted
 
-    def allocate(self, width: int) -> Array:
-        """Memory for an output ``[T, N, width]`` that the caller's form sees contiguous."""
-        if self.form in ("batch_first", "ragged"):
-            return np.empty((self.rows, self.steps, width), self.x.dtype).transpose(1, 0, 2)
-        return np.empty((self.steps, self.rows, width), self.x.dtype)
+    def allocate(self, width: int, batch_major: bool) -> Array:
+        """Memory for an output ``[T, N, width]``, contiguous with either axis first."""
+        T, N, _ = self.x.shape
+        if batch_major:
+            return np.empty((N, T, width), self.x.dtype).transpose(1, 0, 2)
+        return np.empty((T, N, width), self.x.dtype)
 
     def restore(self, y: Array) -> Any:
         """Return views of ``y [T, N, W]`` in the caller's form."""
@@ -101,7 +99,7 @@ class SequenceInput:
 
     def read_gradient(self, dy: Any, width: int) -> Array:
         """``dy`` in the caller's form as ``[T, N, width]``."""
-        T, N = self.steps, self.rows
+        T, N, _ = self.x.shape
         if self.form == "ragged":
             assert self.lengths is not None
             _check_list(dy, "dy", "one gradient per sequence")
@@ -142,25 +140,25 @@ def read_sequence(
     if isinstance(x, (list, tuple)):
         return _read_ragged(x, input_size, dtype, lengths, resets)
     array = as_real(x, dtype, "x", own=own)
-    if array.ndim not in (2, 3):
+    shape = array.shape
+    if len(shape) not in (2, 3):
         axes = "[N, T, I]" if batch_first else "[T, N, I]"
         raise ValueError(
-            f"x must be {axes}, an unbatched [T, I] or a list of arrays [t, I], got shape {array.shape}"
+            f"x must be {axes}, an unbatched [T, I] or a list of arrays [t, I], got shape {shape}"
         )
-    if array.shape[-1] != input_size:
-        raise ValueError(f"x must have input_size {input_size} as its last axis, got shape {array.shape}")
-    if array.ndim == 2:
+    if shape[-1] != input_size:
+        raise ValueError(f"x must have input_size {input_size} as its last axis, got shape {shape}")
+    if len(shape) == 2:
         if lengths is not None:
             raise ValueError("lengths must be None for an unbatched x [T, I]: cut x instead")
-        marks = None if resets is None else _read_marks(resets, (array.shape[0],), "resets")[:, None]
+        marks = None if resets is None else _read_marks(resets, shape[:1], "resets")[:, None]
         return SequenceInput("unbatched", array[:, None], None, marks)
-    marks = None if resets is None else _read_marks(resets, array.shape[:2], "resets")
+    marks = None if resets is None else _read_marks(resets, shape[:2], "resets")
     if batch_first:
         array = array.transpose(1, 0, 2)
         marks = None if marks is None else np.ascontiguousarray(marks.T)
-    T, N = array.shape[:2]
     # A copy, since backward needs them as they were.
-    rows = None if lengths is None else check_lengths(lengths, T, N).copy()
+    rows = None if lengths is None else check_lengths(lengths, *array.shape[:2]).copy()
     return SequenceInput("batch_first" if batch_first else "time_major", array, rows, marks)
 
 

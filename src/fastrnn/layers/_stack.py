@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -51,8 +52,8 @@ class _Context:
     source: SequenceInput
     module: ModuleType
     """The backend that made ``passes``: backward must be its own even if another one is active by then."""
-    passes: list[_Pass] = field(default_factory=list)
-    masks: list[Array] = field(default_factory=list)
+    passes: list[_Pass]
+    masks: list[Array]
     """Dropout masks between layers, ``[T, N, D * P]``; empty without dropout."""
 
 
@@ -62,6 +63,15 @@ class RecurrentStack(Layer):
     recurrent: ClassVar[bool] = True
     uses_lengths: ClassVar[bool] = True
     _can_quantize: ClassVar[bool] = True
+
+    _absent: ClassVar[None] = None  # stands for the parameters that a layer does not have
+
+    num_directions: int
+    """D, 2 if bidirectional, else 1."""
+    state_size: int
+    """P, the width of ``h``: ``proj_size`` if there is a projection, else ``hidden_size``."""
+    output_size: int
+    """Width of ``y``, ``num_directions * state_size``."""
 
     def __init__(
         self,
@@ -104,7 +114,13 @@ class RecurrentStack(Layer):
                 "dropout acts between layers: with num_layers=1 it has no effect", UserWarning, stacklevel=3
             )
         self._rng = np.random.default_rng(seed)
+        self.num_directions = 1 + self.bidirectional
+        self.state_size = self.proj_size or self.hidden_size
+        self.output_size = self.num_directions * self.state_size
+        c_size = self.hidden_size if CELL_COUNTS[cell].has_c else 0
+        self._layout = StateLayout(self.num_layers * self.num_directions, self.state_size, c_size, self.dtype)
         self._names: list[CellNames] = []
+        self._lookups: list[Callable[[RecurrentStack], Any]] = []
         self._packs: list[PackCache] = []
         for k in range(self.num_layers):
             for reverse in range(self.num_directions):
@@ -123,27 +139,8 @@ class RecurrentStack(Layer):
                     if name is not None:
                         setattr(self, name, Parameter(array, self.dtype))
                 self._names.append(names)
+                self._lookups.append(attrgetter(*(name or "_absent" for name in names)))
                 self._packs.append(PackCache())
-
-    @property
-    def num_directions(self) -> int:
-        """D, 2 if bidirectional, else 1."""
-        return 1 + self.bidirectional
-
-    @property
-    def state_size(self) -> int:
-        """P, the width of ``h``: ``proj_size`` if there is a projection, else ``hidden_size``."""
-        return self.proj_size or self.hidden_size
-
-    @property
-    def output_size(self) -> int:
-        """Width of ``y``, ``num_directions * state_size``."""
-        return self.num_directions * self.state_size
-
-    @property
-    def _layout(self) -> StateLayout:
-        c_size = self.hidden_size if CELL_COUNTS[self.cell].has_c else 0
-        return StateLayout(self.num_layers * self.num_directions, self.state_size, c_size, self.dtype)
 
     # Computing
 
@@ -194,35 +191,26 @@ class RecurrentStack(Layer):
             resets=resets,
             own=training,
         )
-        T, N, P, D = source.steps, source.rows, self.state_size, self.num_directions
-        layout = self._layout
-        h0, c0 = layout.read("state", state, N, source.unbatched, own=training)
-        hn, cn = layout.empty(N)
+        N, P, D, unbatched = source.x.shape[1], self.state_size, self.num_directions, source.unbatched
+        h0, c0 = self._layout.read("state", state, N, unbatched, own=training)
+        hn, cn = [], []
         resets_of = (source.resets, source.reverse_resets() if D == 2 else None)
-        context = _Context(source, backend.active())
-        forward = context.module.rnn_forward
+        module = backend.active()
+        passes, masks, quiet = [], [], self.regularisation.is_off
         y = source.x
         for k in range(self.num_layers):
             # (1) dropout between layers
             inputs = y
             if training and k and self.dropout:
-                context.masks.append(dropout_mask(self._rng, y.shape, self.dropout, self.dtype))
-                inputs = y * context.masks[-1]
+                masks.append(dropout_mask(self._rng, y.shape, self.dropout, self.dtype))
+                inputs = y * masks[-1]
             # (2) both directions, side by side in one output
-            y = source.allocate(D * P) if k == self.num_layers - 1 else np.empty((T, N, D * P), self.dtype)
+            batch_major = source.batch_major and k == self.num_layers - 1
+            out = source.allocate(D * P, batch_major) if D == 2 or batch_major else None
             for d in range(D):
                 s = k * D + d
                 packed, weight_mask = self._packed(s, training)
-                noise = self.regularisation.arguments(
-                    self._rng if training else None,
-                    self.dtype,
-                    steps=T,
-                    rows=N,
-                    input_size=inputs.shape[2],
-                    output_size=P,
-                    hidden_size=self.hidden_size,
-                )
-                _, hn[s], c, saved = forward(
+                y, h, c, saved = module.rnn_forward(
                     packed,
                     inputs,
                     None if h0 is None else h0[s],
@@ -230,19 +218,34 @@ class RecurrentStack(Layer):
                     lengths=source.lengths,
                     resets=resets_of[d],
                     reverse=d == 1,
-                    out=y[:, :, d * P : (d + 1) * P],
+                    out=out if out is None or D == 1 else out[:, :, d * P : (d + 1) * P],
                     training=training,
                     checkpoint_every=self.checkpoint_every,
-                    **noise,
+                    **({} if quiet else self._noise(inputs.shape)),
                 )
-                if cn is not None:
-                    cn[s] = c
-                context.passes.append(_Pass(saved, weight_mask))
+                hn.append(h)
+                cn.append(c)
+                if training:
+                    passes.append(_Pass(saved, weight_mask))
+            if out is not None:
+                y = out
             if training:
                 y.flags.writeable = False
         if training:
-            self._push(context)
-        return source.restore(y), layout.give(hn, cn, source.unbatched)
+            self._push(_Context(source, module, passes, masks))
+        return source.restore(y), self._layout.give(hn, cn, unbatched)
+
+    def _noise(self, shape: tuple[int, ...]) -> dict[str, Array]:
+        steps, rows, input_size = shape
+        return self.regularisation.arguments(
+            self._rng if self.training else None,
+            self.dtype,
+            steps=steps,
+            rows=rows,
+            input_size=input_size,
+            output_size=self.state_size,
+            hidden_size=self.hidden_size,
+        )
 
     def backward(self, dy: Any, dstate: State = None, *, need_dx: bool = True) -> tuple[Any, State]:
         """Backpropagate through time, through the last forward pass not yet gone back through.
@@ -272,29 +275,25 @@ class RecurrentStack(Layer):
         """
         context: _Context = self._pop()
         source = context.source
-        N, P, D = source.rows, self.state_size, self.num_directions
-        layout = self._layout
+        N, P, D = source.x.shape[1], self.state_size, self.num_directions
         gradient = None if dy is None else source.read_gradient(dy, D * P)
-        dhn, dcn = layout.read("dstate", dstate, N, source.unbatched)
-        dh0, dc0 = layout.empty(N)
-        backward = context.module.rnn_backward
+        dhn, dcn = self._layout.read("dstate", dstate, N, source.unbatched)
+        dh0: list[Any] = [None] * (self.num_layers * D)
+        dc0 = dh0.copy()
         for k in reversed(range(self.num_layers)):
             # (2) both directions
             dx: Array | None = None
             for d in reversed(range(D)):
                 s = k * D + d
-                done = context.passes.pop()
-                part, dh0[s], dc = self._backward_one(
+                part, dh0[s], dc0[s] = self._backward_one(
                     s,
-                    done,
-                    backward,
-                    None if gradient is None else gradient[:, :, d * P : (d + 1) * P],
+                    context.passes.pop(),
+                    context.module.rnn_backward,
+                    gradient if gradient is None or D == 1 else gradient[:, :, d * P : (d + 1) * P],
                     None if dhn is None else dhn[s],
                     None if dcn is None else dcn[s],
                     need_dx=need_dx or k > 0,
                 )
-                if dc0 is not None:
-                    dc0[s] = dc
                 dx = part if dx is None else np.add(dx, part, out=dx)
             # (1) dropout between layers
             if k and context.masks:
@@ -302,7 +301,7 @@ class RecurrentStack(Layer):
                 dx *= context.masks.pop()
             gradient = dx
         dx = None if gradient is None or not need_dx else source.restore(gradient)
-        return dx, layout.give(dh0, dc0, source.unbatched)
+        return dx, self._layout.give(dh0, dc0, source.unbatched)
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Make a stream: stateful inference, one step at a time.
@@ -363,16 +362,17 @@ class RecurrentStack(Layer):
 
     # Weights
 
-    def _parameters_of(self, s: int) -> list[Parameter | None]:
+    def _parameters_of(self, s: int) -> tuple[Parameter | None, ...]:
         """Look up the parameters of state s in the order of CellWeights (they may be replaced)."""
-        return [None if name is None else getattr(self, name) for name in self._names[s]]
+        parameters: tuple[Parameter | None, ...] = self._lookups[s](self)
+        return parameters
 
     def _packed(self, s: int, training: bool) -> tuple[Any, Array | None]:
         """Return the packed weights of state s and the mask on its ``weight_hh``."""
         parameters = self._parameters_of(s)
 
         def pack(training: bool, mask: Array | None = None) -> Any:
-            weights = CellWeights._make(None if p is None else p.value for p in parameters)
+            weights = CellWeights._make([None if p is None else p.value for p in parameters])
             if mask is not None:
                 weights = weights._replace(weight_hh=weights.weight_hh * mask)
             return backend.active().pack_weights(self.cell, weights, training, self.quantized)
@@ -387,7 +387,7 @@ class RecurrentStack(Layer):
 
     def _backward_one(self, s: int, done: _Pass, run: Callable[..., Any], *args: Any, need_dx: bool) -> Any:
         """Call the backend's backward for state s with the arrays that gradients are added to."""
-        grads = CellWeights._make(None if p is None else p.grad for p in self._parameters_of(s))
+        grads = CellWeights._make([None if p is None else p.grad for p in self._parameters_of(s)])
         if done.weight_mask is None:
             return run(done.saved, *args, grads=grads, need_dx=need_dx)
         masked = grads._replace(weight_hh=np.zeros_like(grads.weight_hh))

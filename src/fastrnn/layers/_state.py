@@ -29,13 +29,6 @@ class StateLayout:
     """H of an LSTM, 0 for cells without c."""
     dtype: np.dtype[Any]
 
-    def empty(self, rows: int) -> tuple[Array, Array | None]:
-        """Return uninitialised ``h [S, N, P]`` and ``c [S, N, H]``."""
-        return (
-            np.empty((self.count, rows, self.h_size), self.dtype),
-            np.empty((self.count, rows, self.c_size), self.dtype) if self.c_size else None,
-        )
-
     def read(
         self, name: str, state: State, rows: int, unbatched: bool, *, own: bool = False
     ) -> tuple[Array | None, Array | None]:
@@ -44,7 +37,7 @@ class StateLayout:
             return None, None
         if not self.c_size:
             return self._read_part(name, state, self.h_size, rows, unbatched, own), None
-        if not isinstance(state, tuple | list) or len(state) != 2:
+        if not isinstance(state, (tuple, list)) or len(state) != 2:
             raise TypeError(f"{name} of an LSTM must be a pair (h, c), got {type(state).__name__}")
         return (
             self._read_part(f"{name}[0] (h)", state[0], self.h_size, rows, unbatched, own),
@@ -58,10 +51,13 @@ class StateLayout:
             return None
         array = as_real(value, self.dtype, name, own=own)
         check_shape(name, array, (self.count, size) if unbatched else (self.count, rows, size))
-        return np.ascontiguousarray(array[:, None] if unbatched else array)
+        return array[:, None] if unbatched else array
 
-    def give(self, h: Array, c: Array | None, unbatched: bool) -> State:
-        """Return the caller's form of ``h [S, N, P]`` and ``c [S, N, H]``."""
-        if unbatched:
-            h, c = h[:, 0], None if c is None else c[:, 0]
-        return h if c is None else (h, c)
+    def give(self, h: list[Array], c: list[Array], unbatched: bool) -> State:
+        """Return the caller's form of S arrays ``[N, P]`` and S arrays ``[N, H]`` (or anything without c)."""
+        return (_join(h, unbatched), _join(c, unbatched)) if self.c_size else _join(h, unbatched)
+
+
+def _join(parts: list[Array], unbatched: bool) -> Array:
+    joined = parts if unbatched else [part[np.newaxis] for part in parts]
+    return joined[0] if len(joined) == 1 else np.concatenate(joined)

@@ -40,7 +40,9 @@ def keep(x: Array, given: Any = None) -> Array:
     That is `x` itself if it is read-only or certainly not the memory of `given` (what the caller passed),
     else a copy.
     """
-    if not x.flags.writeable or (isinstance(given, np.ndarray) and not np.may_share_memory(x, given)):
+    if not x.flags.writeable:
+        return x
+    if given is not x and isinstance(given, np.ndarray) and not np.may_share_memory(x, given):
         return x
     return x.copy()
 
@@ -114,6 +116,12 @@ class Layer:
                 f"{name} is a Parameter and {type(value).__name__} is not: assign to .{name}.data instead"
             )
         super().__setattr__(name, value)
+        if isinstance(value, (Parameter, Layer)) or isinstance(old, (Parameter, Layer)):
+            vars(self).pop("_registered", None)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        vars(self).pop("_registered", None)
 
     # Computing
 
@@ -239,9 +247,21 @@ class Layer:
 
     # Contents
 
+    def _parts(self) -> tuple[list[tuple[str, Parameter]], list[tuple[str, Layer]]]:
+        """Own parameters and child layers, in order of registration; assigning one makes the lists anew."""
+        parts = vars(self).get("_registered")
+        if parts is None:
+            public = [(name, value) for name, value in vars(self).items() if not name.startswith("_")]
+            parts = (
+                [(name, value) for name, value in public if isinstance(value, Parameter)],
+                [(name, value) for name, value in public if isinstance(value, Layer)],
+            )
+            vars(self)["_registered"] = parts
+        return parts
+
     def named_children(self) -> list[tuple[str, Layer]]:
         """Direct child layers with their names, in order of registration."""
-        return [(k, v) for k, v in vars(self).items() if isinstance(v, Layer) and not k.startswith("_")]
+        return list(self._parts()[1])
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
         """Give this layer and all below it, with the prefix ("", "0.", "0.cell.") of its parts' names."""
@@ -251,12 +271,7 @@ class Layer:
 
     def _all_parameters(self) -> list[tuple[str, Parameter]]:
         """Every parameter under each of its names; a shared one comes more than once."""
-        return [
-            (prefix + name, value)
-            for prefix, layer in self._walk()
-            for name, value in vars(layer).items()
-            if isinstance(value, Parameter) and not name.startswith("_")
-        ]
+        return [(prefix + name, value) for prefix, layer in self._walk() for name, value in layer._parts()[0]]
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:
         """Parameters with dotted names, own ones before those of children; a shared one only once."""
@@ -279,8 +294,10 @@ class Layer:
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
-        for p in self.parameters():
+        for _, p in self._parts()[0]:
             p.zero_grad()
+        for _, child in self.named_children():
+            child.zero_grad()
 
     # Saving
 
@@ -360,7 +377,10 @@ class Layer:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in config.items())})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_contexts": []}  # contexts belong to a running step, not to a copy
+        # Contexts belong to a running step, not to a copy; parts are looked up again.
+        state = {**self.__dict__, "_contexts": []}
+        state.pop("_registered", None)
+        return state
 
 
 def layer_config(layer: Layer) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class RecurrentCell(Layer):
             return None
         array = as_real(value, self.dtype, name, own=own)
         check_shape(name, array, (self.hidden_size,) if unbatched else (rows, self.hidden_size))
-        return np.ascontiguousarray(array.reshape(rows, self.hidden_size))
+        return array.reshape(rows, self.hidden_size)
 
     def _step(self, x: Any, h: Any, c: Any, names: tuple[str, str]) -> tuple[Array, Array | None]:
         """Advance by one step; `names` are what messages call h and c."""
@@ -109,7 +109,7 @@ class RecurrentCell(Layer):
         module = backend.active()
 
         def pack(training: bool) -> Any:
-            weights = CellWeights._make(None if p is None else p.value for p in parameters)
+            weights = CellWeights._make([None if p is None else p.value for p in parameters])
             return module.pack_weights(self.cell, weights, training, self.quantized)
 
         packed = self._pack_cache.get(parameters, training, pack)
@@ -130,7 +130,7 @@ class RecurrentCell(Layer):
         rows, unbatched = context.rows, context.unbatched
         dy = self._read(names[0], dh, rows, unbatched)
         dcn = self._read(names[1], dc, rows, unbatched)
-        grads = CellWeights._make(None if p is None else p.grad for p in self._parameters())
+        grads = CellWeights._make([None if p is None else p.grad for p in self._parameters()])
         dx, dh0, dc0 = context.module.rnn_backward(
             context.saved, None if dy is None else dy[None], None, dcn, grads=grads
         )
@@ -391,6 +391,6 @@ class LSTMCell(RecurrentCell):
 def _pair(name: str, state: Any) -> tuple[Any, Any]:
     if state is None:
         return None, None
-    if not isinstance(state, tuple | list) or len(state) != 2:
+    if not isinstance(state, (tuple, list)) or len(state) != 2:
         raise TypeError(f"{name} of an LSTM must be a pair (h, c), got {type(state).__name__}")
     return state[0], state[1]

@@ -47,6 +47,8 @@ class Parameter:
 
     def _own(self, data: Array, dtype: np.dtype[Any]) -> None:
         self._data: Array = np.array(data, dtype=dtype, order="C", copy=True)
+        self._value: Array = self._data.view()
+        self._value.flags.writeable = False
         self._grad: Array | None = None
         self._version = _next_version()
         # Times .data was handed out, and how many of these are known to be over (see `version`).
@@ -72,9 +74,7 @@ class Parameter:
     @property
     def value(self) -> Array:
         """The contents as a read-only view: unlike `data` it does not count as a possible change."""
-        view = self._data.view()
-        view.flags.writeable = False
-        return view
+        return self._value
 
     @property
     def grad(self) -> Array:
@@ -162,13 +162,16 @@ def as_shaped(value: Any, shape: tuple[int, ...], name: str) -> Array:
 
 def as_array(value: Any, name: str) -> Array:
     """A numeric NumPy array from anything that can be one; tensors of PyTorch without importing it."""
-    if hasattr(value, "detach"):
-        tensor = value.detach().cpu()
-        try:
-            value = tensor.numpy()
-        except TypeError:  # bfloat16, which NumPy does not have
-            value = tensor.float().numpy()
-    array = np.asarray(value)
+    if type(value) is np.ndarray:
+        array = value
+    else:
+        if hasattr(value, "detach"):
+            tensor = value.detach().cpu()
+            try:
+                value = tensor.numpy()
+            except TypeError:  # bfloat16, which NumPy does not have
+                value = tensor.float().numpy()
+        array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
     return array
@@ -189,13 +192,13 @@ class PackCache:
     """
 
     def __init__(self) -> None:
-        self._entry: tuple[tuple[Any, ...], bool, Any] | None = None
+        self._entry: tuple[list[Any], bool, Any] | None = None
 
     def get(self, parameters: Sequence[Parameter | None], training: bool, pack: Callable[[bool], Any]) -> Any:
         """The packed weights; `pack(training)` makes them. A pack for training serves inference too."""
         # The key is read before the data: a change in between is packed now and found again next time.
         engine = backend.active()
-        key = (engine, engine.current_isa(), *(None if p is None else p.version for p in parameters))
+        key = [engine, engine.current_isa(), *[None if p is None else p.version for p in parameters]]
         entry = self._entry
         if entry is not None and entry[0] == key and (entry[1] or not training):
             return entry[2]

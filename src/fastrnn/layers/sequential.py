@@ -53,6 +53,7 @@ class Sequential(Layer):
         orders = [getattr(layer, "batch_first", None) for layer in self]
         self.batch_first: bool | None = next((order for order in orders if order is not None), None)
         self.pools_time = any(layer.pools_time for layer in self)
+        self._recurrent_count = sum(layer.recurrent for layer in self)
         self._check_order()
 
     def __call__(
@@ -90,7 +91,7 @@ class Sequential(Layer):
             raise TypeError("x must be one array, got a list of arrays: pad it and give lengths")
         states = iter(self._per_recurrent("state", state))
         new_states = []
-        for layer in self:
+        for _, layer in self._layers:
             given = x
             if layer.recurrent:
                 x, new = layer(given, next(states), lengths=lengths, resets=resets)
@@ -130,7 +131,7 @@ class Sequential(Layer):
         """
         dstates = list(self._per_recurrent("dstate", dstate))
         new_dstates = []
-        for layer in reversed(list(self)):
+        for _, layer in reversed(self._layers):
             if layer.recurrent:
                 dy, new = layer.backward(dy, dstates.pop())
                 new_dstates.append(new)
@@ -139,7 +140,7 @@ class Sequential(Layer):
         return dy, tuple(reversed(new_dstates))
 
     def _per_recurrent(self, name: str, state: Any) -> tuple[Any, ...]:
-        count = sum(layer.recurrent for layer in self)
+        count = self._recurrent_count
         if state is None:
             return (None,) * count
         if not isinstance(state, (tuple, list)) or len(state) != count:
