@@ -3,6 +3,7 @@
 #include "dispatch.h"
 #include "platform/compiler.h"
 #include "platform/float_environment.h"
+#include "platform/pages.h"
 #include "platform/thread_pool.h"
 
 /* Tasks over n items: thread `index` takes a contiguous share. */
@@ -143,4 +144,9 @@ void frnn_apply(frnn_function function, int dtype, int64_t n, const void *x, voi
     void (*const functions[])(int64_t, const void *, void *) = {kernels->array_exp, kernels->array_sigmoid,
                                                                 kernels->array_tanh};
     functions[function](n, x, y);
+}
+
+void frnn_prefer_large_pages(void *memory, size_t bytes)
+{
+    frnn_advise_large_pages(memory, bytes);
 }

@@ -218,6 +218,10 @@ size_t frnn_sample_scratch(int64_t V);
 void frnn_token_sample(const frnn_token_stream *, const frnn_sampling *, int64_t n, const double *uniforms,
                        int64_t *tokens, void *scratch);
 
+/* Asks for large pages under memory of the caller's, where the system has them and the memory is large enough: then rows that
+ * lie far apart need fewer address translations, and the first touch costs less. Only advice. */
+void frnn_prefer_large_pages(void *memory, size_t bytes);
+
 /* ---- what benchmarks divide by: a loop of fused multiply-adds in registers; returns the operations done ---- */
 double frnn_fma_loop(int dtype, int64_t iterations, double *sink);
 

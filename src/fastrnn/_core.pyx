@@ -56,7 +56,7 @@ cdef extern from "fastrnn.h" nogil:
         frnn_layer layer
         const void *packed
         int64_t T, N
-        int reverse, training, threads
+        int reverse, training, threads, phase
         int64_t checkpoint_every
         const void *x
         int64_t x_t_stride, x_n_stride
@@ -162,6 +162,7 @@ cdef extern from "fastrnn.h" nogil:
     void frnn_input_table(const frnn_layer *, const void *, int64_t, const void *, void *, void *)
     void frnn_token_logits(const frnn_token_stream *)
     void frnn_token_feed(const frnn_token_stream *, int64_t, const int64_t *)
+    void frnn_prefer_large_pages(void *, size_t)
     double frnn_fma_loop(int, int64_t, double *)
     size_t frnn_sample_scratch(int64_t)
     void frnn_token_sample(const frnn_token_stream *, const frnn_sampling *, int64_t, const double *, int64_t *, void *)
@@ -306,6 +307,7 @@ cdef Buffer _allocate(size_t size):
         buffer.block.base = PyMem_RawMalloc(size)
         if buffer.block.base == NULL:
             raise MemoryError(f"fastrnn could not allocate {size} bytes")
+        frnn_prefer_large_pages(buffer.block.base, size)
         buffer.block.size = size
     buffer.size = size
     _held += buffer.block.size
@@ -313,6 +315,26 @@ cdef Buffer _allocate(size_t size):
     _most_needed = most
     buffer.data = <void *>((<uintptr_t>buffer.block.base + FRNN_ALIGNMENT - 1) & ~<uintptr_t>(FRNN_ALIGNMENT - 1))
     return buffer
+
+
+cdef enum:
+    POOLED_BYTES = 1 << 17
+
+
+cdef cnp.ndarray _empty(int ndim, cnp.npy_intp *shape, int type_number):
+    """An array for results. Large ones lie in blocks of the cache too: their pages have been touched before."""
+    cdef size_t bytes = 8 if type_number == cnp.NPY_FLOAT64 else 4
+    cdef int i
+    cdef Buffer buffer
+    cdef cnp.ndarray array
+    for i in range(ndim):
+        bytes *= shape[i]
+    if bytes < POOLED_BYTES:
+        return cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+    buffer = _allocate(bytes)
+    array = cnp.PyArray_SimpleNewFromData(ndim, shape, type_number, buffer.data)
+    cnp.set_array_base(array, buffer)
+    return array
 
 
 # ---- arguments ----
@@ -502,6 +524,7 @@ cdef class Packed:
     cdef frnn_layer layer
     cdef readonly bint training
     cdef bint has_c
+    cdef bint phase  # of the next call of one step
     cdef Buffer memory
 
     @property
@@ -631,16 +654,16 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
             raise ValueError(f"checkpoint_every must be None or at least 1, got {checkpoint_every}")
         q.checkpoint_every = min(T, checkpoint_every)
     if out is None:
-        y = cnp.PyArray_EMPTY(3, TNP, type_number, 0)
+        y = _empty(3, TNP, type_number)
     else:
         y = _checked("out", out, type_number, 3, TNP)
         if not _rows_contiguous(y) or not cnp.PyArray_ISWRITEABLE(y):
             raise ValueError("out must be writable with a contiguous last axis")
         if _may_overlap(y, x_array):
             x_array = np.array(x_array, order="C")
-    hn = cnp.PyArray_EMPTY(2, NP, type_number, 0)
+    hn = _empty(2, NP, type_number)
     if has_c:
-        cn = cnp.PyArray_EMPTY(2, NH, type_number, 0)
+        cn = _empty(2, NH, type_number)
         q.cn = cnp.PyArray_DATA(cn)
     elif c0 is not None:
         raise ValueError(f"c0 must be None for cell {packed.cell!r}")
@@ -675,6 +698,9 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
         q.saved = saved_memory.data
     scratch = _allocate(frnn_forward_scratch(&q))
     q.scratch = scratch.data
+    if T == 1:
+        q.phase = packed.phase
+        packed.phase = not packed.phase  # of no consequence if another thread comes in between
     with nogil:
         frnn_forward(&q)
     if training:
@@ -710,12 +736,12 @@ def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bi
     g.dcn = _pointer(keep, "dcn", dcn, type_number, 2, NH)
     _fill_weights(&g.dweights, grads, &q.layer, True, keep)
     if need_dx:
-        dx = cnp.PyArray_EMPTY(3, TNI, type_number, 0)
+        dx = _empty(3, TNI, type_number)
         g.dx, g.dx_t_stride, g.dx_n_stride = cnp.PyArray_DATA(dx), N * I, I
-    dh0 = cnp.PyArray_EMPTY(2, NP, type_number, 0)
+    dh0 = _empty(2, NP, type_number)
     g.dh0 = cnp.PyArray_DATA(dh0)
     if packed.has_c:
-        dc0 = cnp.PyArray_EMPTY(2, NH, type_number, 0)
+        dc0 = _empty(2, NH, type_number)
         g.dc0 = cnp.PyArray_DATA(dc0)
     g.sequence = &q
     scratch = _allocate(frnn_backward_scratch(&g))
@@ -779,7 +805,7 @@ def linear_forward(PackedLinear packed not None, x):
     cdef cnp.ndarray x_array = _contiguous("x", x, type_number, 2, shape)
     cdef int64_t M = x_array.shape[0]
     cdef cnp.npy_intp[2] MO = [M, packed.linear.out_features]
-    cdef cnp.ndarray y = cnp.PyArray_EMPTY(2, MO, type_number, 0)
+    cdef cnp.ndarray y = _empty(2, MO, type_number)
     cdef int threads = frnn_linear_threads(&packed.linear, M)
     cdef Buffer scratch = _allocate(frnn_linear_scratch(&packed.linear, M, threads))
     with nogil:
@@ -807,7 +833,7 @@ def linear_backward(PackedLinear packed not None, x, dy, dweight, dbias=None, bi
     if need_dx and not packed.training:
         raise ValueError("packed must have been packed with training=True for dx")
     if need_dx:
-        dx = cnp.PyArray_EMPTY(2, MK, type_number, 0)
+        dx = _empty(2, MK, type_number)
         dx_data = cnp.PyArray_DATA(dx)
     if dbias is not None:
         dbias_array = _writable("dbias", dbias, type_number, 1, OK)
@@ -869,7 +895,7 @@ def cross_entropy(logits, targets, class_weight=None, int64_t ignore_index=-100,
     cdef int dtype_id = _dtype_id("logits", array)
     cdef int type_number = _type_number(dtype_id)
     cdef cnp.ndarray target = _ids("targets", targets, 1, MC, 0, C - 1, ignore_index)
-    cdef cnp.ndarray dlogits = cnp.PyArray_EMPTY(2, MC, type_number, 0)
+    cdef cnp.ndarray dlogits = _empty(2, MC, type_number)
     cdef Buffer rows = _allocate(2 * sizeof(double) * M)
     memset(&q, 0, sizeof(q))
     q.dtype, q.M, q.C = dtype_id, M, C
@@ -1100,6 +1126,7 @@ cdef class StepStream:
         with nogil:
             for i in range(stack.layers):
                 frnn_forward(&stack.q[i])
+                stack.q[i].phase = not stack.q[i].phase
         return self.y
 
     def get_state(self) -> list:
