@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "problem.h"
+#include "platform/thread_pool.h"
 #include "rnn_plan.h"
 
 /* Row `a` of a batch array [T, N, width] against row `b` of another. */
@@ -103,6 +104,24 @@ static void check(int isa, int dtype, int cell, int features)
     release();
 }
 
+/* More threads than rows share units, which meet after every step; after a meeting that went badly they stay apart. */
+static void check_shared_units(int isa, int dtype, int cell)
+{
+    const problem q = make_problem(cell, WITH_BIAS | WITH_STATE | ZONEOUT, 70, 2, 3, 260);
+    settings s = {.dtype = dtype, .isa = isa, .threads = 1, .backward = 1};
+    const outputs alone = engine_run(&q, &s);
+    for (int apart = 0; apart < 2; apart++)
+        for (s.threads = 4; s.threads <= 6; s.threads += 2) {
+            frnn_have_met(!apart);
+            const outputs other = engine_run(&q, &s);
+            for (int64_t n = 0; n < q.N; n++)
+                compare_row(&q, &alone, n, &other, q.N, n, apart ? "threads apart" : "threads that meet");
+            compare_weights(&q, &alone, &other, apart ? "threads apart" : "threads that meet");
+        }
+    frnn_have_met(1);
+    release();
+}
+
 /* NaN and infinity in one row stay in it, and do not get lost in it. */
 static void check_poison(int isa, int dtype, int cell, double poison)
 {
@@ -133,6 +152,8 @@ void test_invariance(void)
         for (int cell = 0; cell < FRNN_CELL_COUNT; cell++) {
             for (size_t k = 0; k < (reduced ? 2 : 4); k++)
                 check(isa, dtype, cell, feature_sets[k]);
+            if (!reduced)
+                check_shared_units(isa, dtype, cell);
             check_poison(isa, dtype, cell, NAN);
             check_poison(isa, dtype, cell, INFINITY);
         }

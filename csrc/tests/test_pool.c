@@ -1,5 +1,5 @@
-/* The thread pool: every index once, many calls, callers at the same time, calls inside calls, changing counts, and a child
- * after fork. */
+/* The thread pool: every index once, many calls, callers at the same time, calls inside calls, changing counts, meetings at a
+ * barrier and their end, and a child after fork. */
 #define _POSIX_C_SOURCE 200809L /* nanosleep */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,6 +10,7 @@
 
 #include "platform/thread_pool.h"
 #include "problem.h"
+#include "rnn_plan.h"
 
 /* A call's own record: how often each index ran, and with which count. */
 typedef struct tally {
@@ -138,6 +139,76 @@ static void check_fork(void)
     release();
 }
 
+/* ---- meetings ---- */
+
+enum { MEMBERS = 3, MEETINGS = 200 };
+
+typedef struct meeting {
+    frnn_barrier barrier;
+    int steps[MEMBERS]; /* not atomic: the barrier is what makes them visible */
+    atomic_int early;   /* times that somebody passed the barrier before all had come */
+} meeting;
+
+static void meet(void *context, int index, int count)
+{
+    meeting *m = context;
+    for (int step = 1; step <= MEETINGS; step++) {
+        m->steps[index] = step;
+        frnn_barrier_wait(&m->barrier, count);
+        for (int i = 0; i < count; i++)
+            if (m->steps[i] != step)
+                atomic_fetch_add(&m->early, 1);
+        frnn_barrier_wait(&m->barrier, count);
+    }
+}
+
+static void check_barrier(void)
+{
+    meeting m;
+    memset(&m, 0, sizeof m);
+    CHECK(frnn_parallel_together(meet, &m, MEMBERS), "three threads do not run together");
+    CHECK(m.early == 0, "%d passed the barrier early", (int)m.early);
+    for (int i = 0; i < MEMBERS; i++)
+        CHECK(m.steps[i] == MEETINGS, "thread %d stopped at step %d", i, m.steps[i]);
+}
+
+/* A sequence whose second stretch goes badly: who ran which steps? */
+typedef struct diary {
+    frnn_shares shares;
+    frnn_barrier barriers[1];
+    int64_t begin, end;
+    atomic_int steps[2]; /* done by each thread */
+} diary;
+
+static void keep_diary(void *context, int index, int count)
+{
+    diary *d = context;
+    (void)count;
+    atomic_fetch_add(&d->steps[index], (int)(d->end - d->begin));
+    if (d->begin > 0)
+        atomic_store(&d->barriers[0].slept, 1);
+}
+
+static void check_meetings_end(void)
+{
+    diary d;
+    memset(&d, 0, sizeof d);
+    const frnn_shares shares = {.rows = 1, .units = 2, .meet = 1};
+    d.shares = shares;
+    frnn_have_met(1);
+    frnn_run_shares(keep_diary, &d, &d.shares, d.barriers, 300, &d.begin, &d.end);
+    CHECK(d.steps[0] == 300 && d.steps[1] > 0 && d.steps[1] < 300, "threads did %d and %d of 300 steps",
+          (int)d.steps[0], (int)d.steps[1]);
+    CHECK(!frnn_may_meet(), "threads meet again at once after it went badly");
+    memset(&d, 0, sizeof d);
+    d.shares = shares;
+    frnn_run_shares(keep_diary, &d, &d.shares, d.barriers, 300, &d.begin, &d.end);
+    CHECK(d.steps[0] == 300 && d.steps[1] == 0, "apart, threads did %d and %d of 300 steps", (int)d.steps[0],
+          (int)d.steps[1]);
+    frnn_have_met(1);
+    CHECK(frnn_may_meet(), "threads stay apart after it went well");
+}
+
 void test_pool(void)
 {
     group_begin("thread pool");
@@ -160,6 +231,8 @@ void test_pool(void)
     for (int i = 0; i < 50; i++)
         frnn_parallel(nest, &nested_wrong, 3);
     CHECK(nested_wrong == 0, "%d calls inside calls wrong", nested_wrong);
+    check_barrier();
+    check_meetings_end();
     if (threads_start_after_fork())
         check_fork();
     else
