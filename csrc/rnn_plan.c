@@ -205,6 +205,7 @@ frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena)
 void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrier *barriers, int64_t steps,
                      int64_t *begin, int64_t *end)
 {
+    const int units_meet = shares->meet;
     *begin = 0;
     if (shares->meet && !frnn_may_meet())
         shares->meet = 0;
@@ -218,7 +219,7 @@ void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrie
         shares->meet = met;
     }
     if (*begin < steps || steps == 0) {
-        if (barriers) /* there were meetings */
+        if (units_meet)
             shares->units = 1;
         shares->meet = 0;
         *end = steps;
