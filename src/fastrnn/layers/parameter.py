@@ -202,6 +202,7 @@ class PackCache:
         entry = self._entry
         if entry is not None and entry[0] == key and (entry[1] or not training):
             return entry[2]
+        entry = self._entry = None  # the new pack may then lie where the old one did
         packed = pack(training)
         self._entry = (key, training, packed)
         return packed
