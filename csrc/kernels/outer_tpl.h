@@ -162,9 +162,12 @@ static void FN(outer)(const frnn_outer *q)
     int64_t column = 0;
     do {
         const int count = FN(outer_group)(q, &operand, &column, b, panels);
-        for (const frnn_outer_block *block = q->block; block < q->block + q->blocks; block++)
-            for (int64_t i0 = 0; i0 < block->m; i0 += OUTER_BLOCK) {
-                const int64_t width = FRNN_MIN(OUTER_BLOCK, block->m - i0), tiles = FN(tile_count)(width, OUTER_R);
+        for (const frnn_outer_block *block = q->block; block < q->block + q->blocks; block++) {
+            /* even parts of whole tiles */
+            const int64_t parts = FN(tile_count)(block->m, OUTER_BLOCK);
+            const int64_t step = FN(tile_count)(block->m, parts * OUTER_R) * OUTER_R;
+            for (int64_t i0 = 0; i0 < block->m; i0 += step) {
+                const int64_t width = FRNN_MIN(step, block->m - i0), tiles = FN(tile_count)(width, OUTER_R);
                 FN(outer_copy)(q, block->a_offset + i0, width, a);
                 if (first_group && (block->column_sum[0] || block->column_sum[1]))
                     FN(outer_sums)(a, q->rows, width, block->column_sum[0] ? (real *)block->column_sum[0] + i0 : NULL,
@@ -181,6 +184,7 @@ static void FN(outer)(const frnn_outer *q)
                     }
                 }
             }
+        }
         first_group = 0;
     } while (operand < q->operands);
 }

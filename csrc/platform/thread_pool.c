@@ -4,7 +4,7 @@
  * sleeps on a condition of its own. A worker keeps its index, so that work and memory stay with their core; worker w
  * serves index w + 1.
  *
- * Spinning is bounded (FRNN_SPIN pauses, some tens of microseconds) on both sides; whoever waits longer sleeps on a
+ * Spinning is bounded (FRNN_SPIN pauses, about a hundred microseconds: longer than what Python does between two calls) on both sides; whoever waits longer sleeps on a
  * condition. A process with more threads than cores therefore degrades to sleeping, never to burning its cores. */
 #include "platform/thread_pool.h"
 
@@ -13,8 +13,7 @@
 
 #include "platform/threads.h"
 
-#define FRNN_SPIN 2000
-#define FRNN_BARRIER_SPIN 10000
+#define FRNN_SPIN 10000
 
 static frnn_mutex owner = FRNN_MUTEX_INIT; /* held by the caller whose job runs */
 
@@ -182,7 +181,7 @@ void frnn_barrier_wait(frnn_barrier *barrier, int count)
         }
         return;
     }
-    for (int spin = 0; spin < FRNN_BARRIER_SPIN; spin++) {
+    for (int spin = 0; spin < FRNN_SPIN; spin++) {
         if (atomic_load(&barrier->phase) != phase)
             return;
         frnn_pause();
