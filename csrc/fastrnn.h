@@ -103,7 +103,7 @@ typedef struct frnn_sequence {
     const void *zoneout_h, *zoneout_c; /* [T, N, P], [T, N, H]: share of the previous state; NULL: 0 */
     int64_t zoneout_h_t_stride, zoneout_h_n_stride, zoneout_c_t_stride, zoneout_c_n_stride;
 
-    void *y; /* out [T, N, P]; zero past a length */
+    void *y; /* out [T, N, P], apart from x; zero past a length */
     int64_t y_t_stride, y_n_stride;
     void *hn, *cn; /* out [N, P], [N, H]; cn NULL unless the cell has c; in inference they may be h0 and c0 */
     void *saved;   /* out, frnn_saved_size bytes; NULL unless training */

@@ -258,7 +258,8 @@ static void forward_thread(void *context, int index, int threads)
                               .training = q->training,
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL};
-    const int alone = q->T == 1 && count <= 2 && !q->input_table && frnn_one_product(plan);
+    const int alone = q->T == 1 && count <= 2 && !q->input_table && frnn_one_product(plan) &&
+                      q->layer.format != FRNN_WEIGHTS_INT8; /* which rounds x and h anew in every product */
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {
         const int64_t s1 = FRNN_MIN(s0 + w.window, job->end);
         if (!q->input_table && !alone)

@@ -136,6 +136,18 @@ def test_the_answer_is_one_buffer(rng: np.random.Generator) -> None:
     assert np.shares_memory(stream.step(x[0]), stream.step(x[1]))
 
 
+@pytest.mark.parametrize(("name", "cell"), CELL_LAYERS, ids=CELL_LAYER_IDS)
+def test_the_answer_may_be_fed_back(name: str, cell: dict[str, Any], rng: np.random.Generator) -> None:
+    """As large as several blocks of units, so that an input lost too early would show."""
+    layer = getattr(layers, name)(150, 150, seed=0, **cell)
+    own, copied = layer.stream(), layer.stream()
+    y = z = rng.standard_normal((1, 150)).astype(np.float32)
+    for _ in range(4):
+        y = own.step(y)
+        z = copied.step(z).copy()
+    assert np.array_equal(y, z)
+
+
 def test_a_step_takes_what_converts() -> None:
     layer = GRU(INPUT, H, seed=0)
     x = [[0.5, 1.0, -1.0, 2.0]]

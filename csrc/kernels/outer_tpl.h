@@ -164,7 +164,7 @@ static void FN(outer)(const frnn_outer *q)
         const int count = FN(outer_group)(q, &operand, &column, b, panels);
         for (const frnn_outer_block *block = q->block; block < q->block + q->blocks; block++) {
             /* even parts of whole tiles */
-            const int64_t parts = FN(tile_count)(block->m, OUTER_BLOCK);
+            const int64_t parts = FRNN_MAX(1, FN(tile_count)(block->m, OUTER_BLOCK));
             const int64_t step = FN(tile_count)(block->m, parts * OUTER_R) * OUTER_R;
             for (int64_t i0 = 0; i0 < block->m; i0 += step) {
                 const int64_t width = FRNN_MIN(step, block->m - i0), tiles = FN(tile_count)(width, OUTER_R);

@@ -4,8 +4,8 @@
  * sleeps on a condition of its own. A worker keeps its index, so that work and memory stay with their core; worker w
  * serves index w + 1.
  *
- * Spinning is bounded (FRNN_SPIN pauses, about a hundred microseconds: longer than what Python does between two calls) on both sides; whoever waits longer sleeps on a
- * condition. A process with more threads than cores therefore degrades to sleeping, never to burning its cores. */
+ * Spinning is bounded (FRNN_SPIN pauses, about a hundred microseconds: longer than what Python does between two calls) on
+ * both sides; whoever waits longer sleeps on a condition. A process with more threads than cores therefore degrades to sleeping, never to burning its cores. */
 #include "platform/thread_pool.h"
 
 #include <stdatomic.h>
@@ -202,7 +202,8 @@ static atomic_llong apart_until, apart_for;
 int frnn_may_meet(void)
 {
     const long long until = atomic_load(&apart_until);
-    return until == 0 || frnn_nanoseconds() >= until;
+    const long long left = until - frnn_nanoseconds();
+    return left <= 0 || left > FRNN_APART_MOST; /* a clock that was set back keeps nobody apart */
 }
 
 void frnn_have_met(int smoothly)

@@ -1122,6 +1122,8 @@ cdef class StepStream:
         if cnp.PyArray_TYPE(array) != self.type_number or not cnp.PyArray_ISCARRAY_RO(array):
             array = np.ascontiguousarray(array, self.dtype)
         _checked("x", array, self.type_number, 2, NI)
+        if stack.layers == 1 and _may_overlap(array, self.y):
+            array = array.copy()  # y fed back: it is written while x is read
         stack.q[0].x = cnp.PyArray_DATA(array)
         with nogil:
             for i in range(stack.layers):

@@ -40,7 +40,7 @@ __all__ = ["RecurrentStack"]
 
 
 def _fits(array: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
-    return type(array) is np.ndarray and array.dtype is dtype and array.shape == shape
+    return type(array) is np.ndarray and array.dtype == dtype and array.shape == shape
 
 
 @dataclass(slots=True)
@@ -251,7 +251,7 @@ class RecurrentStack(Layer):
         A step of one row takes a microsecond, and the questions of the general way take four.
         """
         dtype, layout = self.dtype, self._layout
-        if type(x) is not np.ndarray or x.dtype is not dtype or x.ndim != 3 or x.shape[2] != self.input_size:
+        if type(x) is not np.ndarray or x.dtype != dtype or x.ndim != 3 or x.shape[2] != self.input_size:
             return None
         h0 = c0 = None
         if state is not None:
