@@ -139,9 +139,10 @@ def test_the_answer_is_one_buffer(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(("name", "cell"), CELL_LAYERS, ids=CELL_LAYER_IDS)
 def test_the_answer_may_be_fed_back(name: str, cell: dict[str, Any], rng: np.random.Generator) -> None:
     """As large as several blocks of units, so that an input lost too early would show."""
-    layer = getattr(layers, name)(150, 150, seed=0, **cell)
+    width = getattr(layers, name)(1, 150, **cell).output_size
+    layer = getattr(layers, name)(width, 150, seed=0, **cell)
     own, copied = layer.stream(), layer.stream()
-    y = z = rng.standard_normal((1, 150)).astype(np.float32)
+    y = z = rng.standard_normal((1, width)).astype(np.float32)
     for _ in range(4):
         y = own.step(y)
         z = copied.step(z).copy()
