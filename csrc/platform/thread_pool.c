@@ -39,6 +39,16 @@ static struct {
     atomic_int sleepers;
 } barriers = {.passed = FRNN_CONDITION_INIT};
 
+/* A thread that was woken may have been put on this very core: now and then it gets its turn. */
+#define FRNN_YIELD_EVERY 128
+static void wait_a_little(int spin)
+{
+    if (spin % FRNN_YIELD_EVERY == FRNN_YIELD_EVERY - 1)
+        frnn_yield();
+    else
+        frnn_pause();
+}
+
 static int count_of(unsigned long long job)
 {
     return (int)(job % (FRNN_MAX_THREADS + 1));
@@ -57,7 +67,7 @@ FRNN_THREAD_FUNCTION worker(void *argument)
     unsigned long long seen = beds[bed].born_after, job;
     for (;;) {
         for (int spin = 0; !(job = new_job(seen, index)) && spin < FRNN_SPIN; spin++)
-            frnn_pause();
+            wait_a_little(spin);
         if (!job) {
             frnn_mutex_lock(&pool.lock);
             atomic_store(&beds[bed].asleep, 1);
@@ -148,7 +158,7 @@ int frnn_parallel_together(frnn_task task, void *context, int count)
     wake_workers(count - 1);
     task(context, 0, count);
     for (int spin = 0; atomic_load(&pool.pending) > 0 && spin < FRNN_SPIN; spin++)
-        frnn_pause();
+        wait_a_little(spin);
     if (atomic_load(&pool.pending) > 0) {
         frnn_mutex_lock(&pool.lock);
         while (atomic_load(&pool.pending) > 0)
@@ -184,7 +194,7 @@ void frnn_barrier_wait(frnn_barrier *barrier, int count)
     for (int spin = 0; spin < FRNN_SPIN; spin++) {
         if (atomic_load(&barrier->phase) != phase)
             return;
-        frnn_pause();
+        wait_a_little(spin);
     }
     atomic_store(&barrier->slept, 1);
     frnn_mutex_lock(&pool.lock);

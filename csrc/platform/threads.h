@@ -12,6 +12,7 @@ typedef SRWLOCK frnn_mutex;
 typedef CONDITION_VARIABLE frnn_condition;
 #define FRNN_MUTEX_INIT SRWLOCK_INIT
 #define FRNN_CONDITION_INIT CONDITION_VARIABLE_INIT
+#define frnn_yield() SwitchToThread()
 #define frnn_mutex_lock(m) AcquireSRWLockExclusive(m)
 #define frnn_mutex_trylock(m) (TryAcquireSRWLockExclusive(m) != 0)
 #define frnn_mutex_unlock(m) ReleaseSRWLockExclusive(m)
@@ -37,12 +38,14 @@ FRNN_INLINE int frnn_thread_start(DWORD(WINAPI *function)(void *), void *argumen
 #else
 
 #include <pthread.h>
+#include <sched.h>
 #include <time.h>
 
 typedef pthread_mutex_t frnn_mutex;
 typedef pthread_cond_t frnn_condition;
 #define FRNN_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
 #define FRNN_CONDITION_INIT PTHREAD_COND_INITIALIZER
+#define frnn_yield() sched_yield()
 #define frnn_mutex_lock(m) pthread_mutex_lock(m)
 #define frnn_mutex_trylock(m) (pthread_mutex_trylock(m) == 0)
 #define frnn_mutex_unlock(m) pthread_mutex_unlock(m)
