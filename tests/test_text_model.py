@@ -170,7 +170,7 @@ def test_budget_of_steps() -> None:
     assert rates[5] == pytest.approx(0.5 * (0.01 + 0.99 / 2))
     assert budget.optimizer.lr == pytest.approx(0.005)
     assert not budget.watch(event("epoch", 1e9))
-    assert list(budget.limit([1, 2, 3])) == [1, 2, 3]
+    assert list(budget.limit([1, 2, 3])(0)) == [1, 2, 3]
 
 
 def test_budget_of_seconds() -> None:
@@ -180,7 +180,7 @@ def test_budget_of_seconds() -> None:
     assert budget.optimizer.lr == pytest.approx(
         0.5 * (0.01 + 0.99 / 2)
     )  # half of the time is over, not of the steps
-    batches = iter(budget.limit([1, 2, 3]))
+    batches = budget.limit([1, 2, 3])(0)
     assert next(batches) == 1
     assert not budget.watch(event("step", 20.0))  # first the epoch is brought to its end
     assert list(batches) == []

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from fastrnn._steps import iterate
 from fastrnn.optim import Optimizer
 from fastrnn.schedules import Schedule
 from fastrnn.training import TrainingEvent
@@ -89,8 +90,9 @@ class LimitedBatches:
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[Any]:
-        for batch in self._batches:
+    def __call__(self, epoch: int) -> Iterator[Any]:
+        """Give the batches of an epoch, counted from 0."""
+        for batch in iterate(self._batches, epoch):
             if self._budget.over:
                 return
             yield batch

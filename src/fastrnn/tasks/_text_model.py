@@ -18,11 +18,10 @@ from fastrnn import backend
 from fastrnn._types import Array, CellWeights
 from fastrnn.data.batching import IGNORED_TARGET, Batch
 from fastrnn.data.text import UNKNOWN, TextWindows, Vocabulary
-from fastrnn.layers import Dropout, Embedding, Linear, Sequential
-from fastrnn.layers.recurrent import GRU, LSTM, RNN
+from fastrnn.layers import Embedding, Linear, Sequential
+from fastrnn.tasks._network import CELLS, SEEDS, build_network
 
 __all__ = [
-    "CELLS",
     "DocumentWindows",
     "build_model",
     "code_length",
@@ -31,8 +30,6 @@ __all__ = [
     "spelling_bits",
     "start_symbol",
 ]
-
-CELLS: dict[str, Any] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
 _CODE_POINTS = 0x110000  # of Unicode, surrogates included: whatever a str can hold
 _WINDOW = 512  # characters of a scoring window: long enough that a call's overhead is nothing
@@ -61,21 +58,18 @@ def build_model(
     seed: np.random.SeedSequence,
 ) -> Sequential:
     """Embedding, recurrent layers, output layer: ids ``[T, N]`` to logits ``[T, N, symbols]``."""
-    seeds = [int(state) for state in seed.generate_state(5)]
-    recurrent = CELLS[cell](
+    seeds = [int(state) for state in seed.generate_state(SEEDS)]
+    return build_network(
+        [Embedding(symbols, embedding_size, seed=seeds[0])],
         embedding_size,
-        hidden_size,
-        num_layers,
-        dropout=dropout if num_layers > 1 else 0.0,
+        symbols,
+        cell=cell,
+        hidden_size=hidden_size,
+        num_layers=num_layers,
+        dropout=dropout,
         recurrent_dropout=recurrent_dropout,
-        seed=seeds[1],
+        seeds=seeds,
     )
-    layers: list[Any] = [Embedding(symbols, embedding_size, seed=seeds[0])]
-    layers += [Dropout(dropout, seed=seeds[2])] if dropout else []
-    layers += [recurrent]
-    layers += [Dropout(dropout, seed=seeds[3])] if dropout else []
-    layers += [Linear(hidden_size, symbols, seed=seeds[4])]
-    return Sequential(*layers)
 
 
 def encode_documents(vocabulary: Vocabulary, documents: Sequence[str]) -> NDArray[np.int64]:

@@ -16,8 +16,8 @@ from fastrnn.errors import TrainingInterrupted
 from fastrnn.layers.sequential import Sequential
 from fastrnn.losses import cross_entropy
 from fastrnn.tasks._base import TaskEstimator, digest
+from fastrnn.tasks._network import CELLS
 from fastrnn.tasks._text_model import (
-    CELLS,
     DocumentWindows,
     build_model,
     code_length,

@@ -1,0 +1,111 @@
+"""Classes as targets: their encoding, weights, a stratified split, and calibrated probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from sklearn.model_selection import train_test_split
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+
+from fastrnn._types import Array
+
+__all__ = ["calibrating_temperature", "class_weights", "encode_classes", "hold_out"]
+
+_LEAST_HELD_OUT = 10  # rows: with fewer the best epoch is a matter of luck
+
+
+def encode_classes(y: Any, rows: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Sorted classes, and the index of each target in them.
+
+    Raises
+    ------
+    ValueError
+        If `y` is missing, has not `rows` entries, holds missing values, or only one class.
+    """
+    if y is None:
+        raise ValueError(
+            "y must hold the class of every row: requires y to be passed, but the target y is None"
+        )
+    labels = column_or_1d(y, warn=True)
+    if len(labels) != rows:
+        raise ValueError(f"y must have as many entries as X has rows, {rows}; got {len(labels)}")
+    missing = [i for i, label in enumerate(labels) if label is None or label != label]
+    if missing:
+        raise ValueError(f"y must not hold missing values: y[{missing[0]}] is {labels[missing[0]]!r} (NaN)")
+    if labels.dtype.kind == "O":
+        kinds = sorted({type(label).__name__ for label in labels})
+        if len(kinds) > 1:
+            raise ValueError(f"y must hold labels of one type, got {', '.join(kinds)}")
+        labels = np.asarray(labels.tolist())
+    check_classification_targets(labels)
+    classes, indices = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"y must hold at least two classes, got one class: {classes.tolist()}")
+    return classes, indices.astype(np.int64)
+
+
+def class_weights(
+    class_weight: str | Mapping[Any, float] | None, classes: NDArray[Any], indices: NDArray[np.int64]
+) -> Array | None:
+    """Weight of each class in the loss, or None if all are alike.
+
+    Raises
+    ------
+    ValueError
+        If `class_weight` is not None, ``"balanced"`` or a mapping from known classes to numbers.
+    """
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, Mapping):
+        unknown = [label for label in class_weight if label not in classes.tolist()]
+        if unknown:
+            raise ValueError(
+                f"class_weight names {unknown[0]!r}, which is not a class of y: {classes.tolist()}"
+            )
+    elif class_weight != "balanced":
+        raise ValueError(f"class_weight must be 'balanced', a mapping or None, got {class_weight!r}")
+    given = dict(class_weight) if isinstance(class_weight, Mapping) else class_weight
+    weights = compute_class_weight(given, classes=classes, y=classes[indices])
+    return np.asarray(weights, np.float32)
+
+
+def hold_out(
+    rows: int, fraction: float, seed: int, classes: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on and rows held out, both sorted; none are held out if they would be under ten.
+
+    With `classes`, each is held out in its proportion, as far as each has two rows.
+    """
+    everything = np.arange(rows)
+    count = round(fraction * rows)
+    if count < _LEAST_HELD_OUT:
+        return everything, everything[:0]
+    if classes is not None:
+        sizes = np.bincount(classes)
+        kinds = np.count_nonzero(sizes)
+        if sizes[sizes > 0].min() < 2 or count < kinds or rows - count < kinds:
+            classes = None
+    train, held_out = train_test_split(everything, test_size=count, random_state=seed, stratify=classes)
+    return np.sort(train), np.sort(held_out)
+
+
+def calibrating_temperature(logits: Array, indices: NDArray[np.int64]) -> float:
+    """Number that logits are divided by for their softmax to be calibrated probabilities [1]_.
+
+    References
+    ----------
+    .. [1] C. Guo et al.: On calibration of modern neural networks. ICML 2017.
+    """
+    rows, exact = np.arange(len(indices)), logits.astype(np.float64)
+
+    def loss(log_temperature: float) -> float:
+        return -float(log_softmax(exact / np.exp(log_temperature), axis=1)[rows, indices].mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))

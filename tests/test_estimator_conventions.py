@@ -1,0 +1,34 @@
+"""scikit-learn's own checks on every estimator of fastrnn.tasks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from sklearn.utils.estimator_checks import check_estimator
+
+from fastrnn.tasks import TextGenerator
+
+# For each estimator: checks that pass at least, and those that cannot, with the reason. scikit-learn leaves
+# out what an estimator's tags say is not for it: most checks need numbers in columns.
+ESTIMATORS: list[tuple[Any, int, dict[str, str]]] = [
+    (TextGenerator(hidden_size=4, embedding_size=2, seq_len=4, epochs=1, random_state=0), 1, {}),
+]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.parametrize(
+    ("estimator", "least", "exceptions"), ESTIMATORS, ids=[type(case[0]).__name__ for case in ESTIMATORS]
+)
+def test_checks_of_scikit_learn(
+    estimator: Any, least: int, exceptions: dict[str, str], record_property: Any
+) -> None:
+    ran = check_estimator(estimator, expected_failed_checks=exceptions, on_fail=None, on_skip=None)
+    count = Counter(check["status"] for check in ran)
+    print(f"{type(estimator).__name__}: {dict(count)}")
+    record_property("checks", dict(count))
+    failed = [f"{check['check_name']}: {check['exception']}" for check in ran if check["status"] == "failed"]
+    assert not failed, "\n".join(failed)
+    assert count["passed"] >= least
+    assert count["xfail"] == len(exceptions)  # none that would pass by now
