@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "platform/placement.h"
 #include "platform/threads.h"
 
 #define FRNN_SPIN 10000
@@ -31,6 +32,9 @@ static struct {
     frnn_condition wake;
     atomic_int asleep;
     unsigned long long born_after; /* the job that was out when the worker started */
+    int thread;                    /* under pool.lock, as the next two */
+    int kept_away;                 /* from the core of the thread that woke it; then */
+    frnn_cores allowed;            /* are the cores it had */
 } beds[FRNN_MAX_THREADS];          /* a worker each */
 
 /* Waiting at a barrier takes the pool's lock only after spinning in vain. */
@@ -71,9 +75,13 @@ FRNN_THREAD_FUNCTION worker(void *argument)
         if (!job) {
             frnn_mutex_lock(&pool.lock);
             atomic_store(&beds[bed].asleep, 1);
+            beds[bed].thread = frnn_thread_id();
             while (!(job = new_job(seen, index)))
                 frnn_condition_wait(&beds[bed].wake, &pool.lock);
             atomic_store(&beds[bed].asleep, 0);
+            if (beds[bed].kept_away)
+                frnn_allow_cores(&beds[bed].allowed);
+            beds[bed].kept_away = 0;
             frnn_mutex_unlock(&pool.lock);
         }
         seen = job;
@@ -114,6 +122,7 @@ static void start_workers(int wanted)
         const frnn_condition condition = FRNN_CONDITION_INIT;
         beds[pool.workers].wake = condition;
         atomic_store(&beds[pool.workers].asleep, 0);
+        beds[pool.workers].kept_away = 0;
         beds[pool.workers].born_after = atomic_load(&pool.job);
         if (!frnn_thread_start(worker, (void *)(intptr_t)pool.workers))
             return;
@@ -130,6 +139,8 @@ static void wake_workers(int wanted)
             if (!locked)
                 frnn_mutex_lock(&pool.lock);
             locked = 1;
+            if (atomic_load(&beds[bed].asleep) && !beds[bed].kept_away)
+                beds[bed].kept_away = frnn_forbid_this_core(beds[bed].thread, wanted + 1, &beds[bed].allowed);
             frnn_condition_broadcast(&beds[bed].wake);
         }
     if (locked)

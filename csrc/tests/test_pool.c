@@ -1,7 +1,8 @@
 /* The thread pool: every index once, many calls, callers at the same time, calls inside calls, changing counts, meetings at a
  * barrier and their end, and a child after fork. */
-#define _POSIX_C_SOURCE 200809L /* nanosleep */
+#define _GNU_SOURCE /* nanosleep, sched_getaffinity */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -39,6 +40,35 @@ static int tally_is_right(int count)
         right &= t.runs[i] == (i < count);
     return right;
 }
+
+static void pause_20_ms(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+}
+
+/* ---- placement ---- */
+
+#if defined(__linux__)
+static void note_cores(void *context, int index, int count)
+{
+    (void)count;
+    sched_getaffinity(0, sizeof(cpu_set_t), (cpu_set_t *)context + index);
+}
+
+/* A worker is kept from the caller's core only while it wakes. */
+static void check_placement(void)
+{
+    cpu_set_t cores[2], before;
+    sched_getaffinity(0, sizeof before, &before);
+    int changed = 0;
+    for (int i = 0; i < 5; i++) {
+        pause_20_ms();
+        frnn_parallel(note_cores, cores, 2);
+        changed += !CPU_EQUAL(&cores[0], &before) || !CPU_EQUAL(&cores[1], &before);
+    }
+    CHECK(changed == 0, "after %d of 5 pauses a thread may run on other cores than before", changed);
+}
+#endif
 
 /* ---- callers at the same time ---- */
 
@@ -222,9 +252,12 @@ void test_pool(void)
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         CHECK(tally_is_right(counts[i]), "%d threads: an index ran not once", counts[i]);
     for (int i = 0; i < 5; i++) { /* workers have gone to sleep */
-        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+        pause_20_ms();
         CHECK(tally_is_right(3), "a call after a pause fails");
     }
+#if defined(__linux__)
+    check_placement();
+#endif
     wrong = wrong_calls_of_many_callers();
     CHECK(wrong == 0, "%d calls wrong with %d callers", wrong, (int)CALLERS);
     atomic_int nested_wrong = 0;
