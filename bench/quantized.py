@@ -1,120 +1,107 @@
-"""What weights in fewer bits save: ``python -m bench.quantized``.
+"""What weights in fewer bits save: ``python -m bench.quantized --help``.
 
-float32, bfloat16 and int8 weights in turn, on one core. ``step`` is a row of a stream, ``sequence`` 100 steps
-of one row, ``batch`` 100 steps of 32 rows, ``character`` a character of text from a network with an embedding
-of 64 and an alphabet of 100. Times are of one step or character; ratios are float32's time over the others',
-in the same round.
+``step`` is a row of a stream, ``sequence`` 100 steps of one row, ``batch`` 100 steps of 32 rows, ``character``
+50 characters of text, one after the other, from a network with an embedding of 64 and an alphabet of 100. A
+ratio is float32's time over that of the fewer bits, in the same rounds.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-from collections.abc import Callable
-from pathlib import Path
+import gc
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-FORMATS = ("float32", "bfloat16", "int8")
+import numpy as np
+
+from bench import agreement, command
+from bench.contenders import OURS, Prepared
+from bench.network import EMBEDDING, SYMBOLS
+from bench.peak import Peak
+from bench.problem import WEIGHTS, make_problem
+from bench.rows import Row, enter, new_row, time_row
+from bench.shapes import Shape
+from bench.timing import paired_ratio
+from bench.worker import Job
+from fastrnn import backend
+from fastrnn._types import CellWeights
+
 CELLS = ("rnn_tanh", "lstm", "gru", "gru_reset_before")
+FORMATS = ("bfloat16", "int8")
 SIZES = (64, 128, 256, 512, 1024)
-KINDS = ("step", "sequence", "batch", "character")
-ALPHABET, EMBEDDING = 100, 64
+STEPS = {"step": 1, "sequence": 100, "batch": 100, "character": 50}
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.quantized", description=__doc__)
-    parser.add_argument("--cells", nargs="+", choices=CELLS, default=CELLS)
-    parser.add_argument(
-        "--sizes", nargs="+", type=int, default=SIZES, help="hidden sizes; inputs are as wide"
-    )
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--core", type=int, help="core to run on; default: the first that is allowed")
-    parser.add_argument("--quick", action="store_true", help="few rounds: does it run, is it plausible")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every row to a file")
-    return parser.parse_args()
+def make_run(cell: str, shape: Shape, kind: str, dtype: str, form: str | None) -> Callable[[], Any]:
+    """What is timed, with weights of this format."""
+    problem = make_problem(cell, shape, dtype, train=False)
+    engine = backend.active()
+    packed = engine.pack_weights(cell, CellWeights(*(problem.weights[name] for name in WEIGHTS)), False, form)
+    if kind == "step":
+        step = engine.StepStream([packed], shape.N).step
+        return lambda: step(problem.x[0])
+    if kind == "character":
+        rng = np.random.default_rng(0)
+        embedding, weight = (
+            rng.standard_normal((SYMBOLS, width)).astype(dtype) / 8 for width in (shape.I, shape.H)
+        )
+        output = engine.pack_linear(weight, np.zeros(SYMBOLS, dtype), False, form)
+        sample = engine.TokenStream(embedding, [packed], output).sample
+        uniforms = rng.random(shape.T)
+        return lambda: sample(uniforms, 1.0, 0, 1.0)
+    return lambda: engine.rnn_forward(packed, problem.x)[0]
 
 
-def runs(cell: str, H: int, kind: str) -> tuple[dict[str, Callable[[], Any]], int]:
-    """What to time for each format, and how many steps that is."""
-    import numpy as np
-
-    import fastrnn
-    from fastrnn import backend
-    from fastrnn._types import CellWeights
-
-    engine, rng = backend.active(), np.random.default_rng(0)
-    name, options = {
-        "rnn_tanh": ("RNN", {}),
-        "lstm": ("LSTM", {}),
-        "gru": ("GRU", {}),
-        "gru_reset_before": ("GRU", {"reset_after": False}),
-    }[cell]
-    layer = getattr(fastrnn, name)(EMBEDDING if kind == "character" else H, H, seed=0, **options)
-    weights = CellWeights(
-        *(getattr(layer, f"{part}_l0").value for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
-    )
-    steps = {"step": 1, "character": 50}.get(kind, 100)
-    x = rng.standard_normal((steps, 32 if kind == "batch" else 1, H), dtype=np.float32)
-    output = fastrnn.Linear(H, ALPHABET, seed=0)
-    found: dict[str, Callable[[], Any]] = {}
-    for label in FORMATS:
-        form = None if label == "float32" else label
-        packed = engine.pack_weights(cell, weights, False, form)
-        if kind == "step":
-            step = engine.StepStream([packed], 1).step
-            found[label] = lambda step=step: step(x[0])
-        elif kind == "character":
-            embedding = rng.standard_normal((ALPHABET, EMBEDDING), dtype=np.float32)
-            linear = engine.pack_linear(output.weight.value, output.bias.value, False, form)
-            sample, uniforms = engine.TokenStream(embedding, [packed], linear).sample, rng.random(steps)
-            found[label] = lambda sample=sample, uniforms=uniforms: sample(uniforms, 1.0, 0, 1.0)
-        else:
-            found[label] = lambda packed=packed: engine.rnn_forward(packed, x)
-    return found, steps
-
-
-def measure(cell: str, H: int, kind: str, quick: bool) -> dict[str, Any]:
-    from bench.timing import QUICK, Effort, interleave, paired_ratio
-
-    found, steps = runs(cell, H, kind)
-    samples = interleave(found, QUICK if quick else Effort(seconds=1.0, min_rounds=9, max_rounds=41))
-    seconds = {label: samples[label].seconds for label in FORMATS}
-    row: dict[str, Any] = {"cell": cell, "H": H, "kind": kind}
-    row |= {f"{label}_us": statistics.median(times) / steps * 1e6 for label, times in seconds.items()}
-    row |= {f"{label}_ratio": paired_ratio(seconds["float32"], seconds[label]) for label in FORMATS[1:]}
+def measure_row(job: Job, kind: str, cell: str, H: int, peak: Peak) -> Row:
+    shape = Shape(STEPS[kind], 32 if kind == "batch" else 1, EMBEDDING if kind == "character" else H, H)
+    row = new_row(job, cell, f"weights in fewer bits, {kind}", f"H={H}", shape)
+    runs: dict[str, Callable[[], Any]] = {}
+    truth: dict[str, np.ndarray] = {}
+    for form in (None, *FORMATS):
+        name = f"{OURS} {form}" if form else OURS
+        run = make_run(cell, shape, kind, job.dtype, form)
+        entered = enter(row, name, lambda run=run: Prepared(run, lambda first: {"y": np.array(first)}))
+        assert entered is not None
+        runs[name], results = entered
+        truth = truth or results
+        if kind != "character":  # fewer bits are another network: no tolerance, and a text of its own
+            row["errors"][name] = agreement.compare(results, truth)
+    samples = time_row(row, runs, peak, job.effort)
+    for form in FORMATS:
+        row["figures"][f"{form} ratio"] = paired_ratio(
+            samples[OURS].seconds, samples[f"{OURS} {form}"].seconds
+        )
     return row
 
 
-def main() -> None:
-    args = arguments()
-    if hasattr(os, "sched_setaffinity"):
-        core = min(os.sched_getaffinity(0)) if args.core is None else args.core
-        os.sched_setaffinity(0, {core})
-    import fastrnn
-    from bench.machine import facts
+def measure(job: Job, peak: Peak) -> Iterator[Row]:
+    p = job.parameters
+    for kind, cell, H in itertools.product(p["kinds"], p["cells"], p["sizes"]):
+        yield measure_row(job, kind, cell, H, peak)
+        gc.collect()
 
-    fastrnn.set_num_threads(1)
-    print(f"{fastrnn.current_isa()}, one core, microseconds a step or character and float32's time over it")
-    print(f"{'cell':18}{'H':>5}  {'kind':10}{'float32':>10}{'bfloat16':>10}{'':>7}{'int8':>10}")
-    rows = []
-    for kind in args.kinds:
-        for cell in args.cells:
-            for H in args.sizes:
-                row = measure(cell, H, kind, args.quick)
-                rows.append(row)
-                print(
-                    f"{cell:18}{H:5}  {kind:10}{row['float32_us']:10.2f}"
-                    f"{row['bfloat16_us']:10.2f} x{row['bfloat16_ratio']:5.2f}"
-                    f"{row['int8_us']:10.2f} x{row['int8_ratio']:5.2f}",
-                    flush=True,
-                )
-    if args.json:
-        args.json.write_text(
-            json.dumps({"facts": facts(), "isa": fastrnn.current_isa(), "rows": rows}, indent=1)
-        )
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    p = command.new_parser(
+        "quantized", "Measure weights in fewer bits against float32.", cells=CELLS, default_cells=CELLS
+    )
+    kinds = command.words(command.one_of("kinds", tuple(STEPS)))
+    p.add_argument("--kinds", type=kinds, default=list(STEPS), help="of " + ", ".join(STEPS))
+    p.add_argument(
+        "--sizes",
+        type=command.words(int),
+        help=f"hidden sizes, and input sizes with them; default: {','.join(map(str, SIZES))}",
+    )
+    p.set_defaults(peers=[])
+    options = p.parse_args(arguments)
+    parameters = {
+        "cells": options.cells,
+        "kinds": options.kinds,
+        "sizes": options.sizes or ([16] if options.quick else list(SIZES)),
+    }
+    return command.run(command.make_jobs(options, "bench.quantized", parameters, threads=(1,)), options)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -321,6 +321,11 @@ def test_nothing_to_report_is_an_error(tmp_path: Path) -> None:
         ("ragged", ["--peers", ""], {"ragged train", "ragged infer"}),
         ("stream", ["--peers", ""], {"step"}),
         ("char_model", ["--peers", ""], {"character training", "generation"}),
+        (
+            "quantized",
+            ["--kinds", "step,character"],
+            {"weights in fewer bits, step", "weights in fewer bits, character"},
+        ),
         ("memory", ["--peers", "", "--long", "200,2,8,8"], {"peak memory of a training step"}),
         (
             "company",
