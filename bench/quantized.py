@@ -1,8 +1,8 @@
 """What weights in fewer bits save: ``python -m bench.quantized --help``.
 
-``step`` is a row of a stream, ``sequence`` 100 steps of one row, ``batch`` 100 steps of 32 rows, ``character``
-50 characters of text, one after the other, from a network with an embedding of 64 and an alphabet of 100. A
-ratio is float32's time over that of the fewer bits, in the same rounds.
+``step`` is a row of a stream, ``sequence`` 100 steps of one row, ``batch`` 100 steps of 32 rows, and
+``character`` 50 characters of text, one after the other, from a network with an embedding of 64 and an
+alphabet of 100. A ratio is float32's time over that of the fewer bits, in the same rounds.
 """
 
 from __future__ import annotations
