@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,8 @@ class Peak:
 
     def __init__(self, dtype: str, threads: int, seconds: float = 0.004) -> None:
         self._dtype = dtype
-        self._pool = ThreadPoolExecutor(threads)
+        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self._pool = ThreadPoolExecutor(threads, initializer=self._take_core)
         self._barrier = threading.Barrier(threads)
         self._threads = threads
         self._iterations = 10_000
@@ -31,6 +33,11 @@ class Peak:
             self._iterations *= 2
         self.flops = sum(self.run())
         """Operations of one run, all threads together."""
+
+    def _take_core(self) -> None:
+        # A thread that is woken after a pause may otherwise land on another one's core.
+        if self._cores:
+            os.sched_setaffinity(0, {self._cores.pop()})
 
     def _one(self) -> float:
         self._barrier.wait()
