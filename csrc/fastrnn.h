@@ -124,7 +124,8 @@ typedef struct frnn_sequence_gradient {
     void *dx;              /* out [T, N, I], or NULL; zero past a length */
     int64_t dx_t_stride, dx_n_stride;
     void *dh0, *dc0;       /* out [N, P], [N, H]; dc0 NULL unless the cell has c */
-    frnn_weights dweights; /* added to; NULL members are not computed */
+    frnn_weights dweights; /* NULL members are not computed */
+    int overwrite;         /* dweights are written; else added to */
     void *scratch;         /* frnn_backward_scratch bytes */
 } frnn_sequence_gradient;
 
@@ -144,9 +145,9 @@ int frnn_linear_threads(const frnn_linear *, int64_t M);
 size_t frnn_linear_scratch(const frnn_linear *, int64_t M, int threads);
 void frnn_linear_forward(const frnn_linear *, const void *packed, int64_t M, const void *x, void *y, int threads,
                          void *scratch);
-/* dx is written (NULL: not computed), dweight [O, K] and dbias [O] (NULL: none) are added to. */
+/* dx is written (NULL: not computed), dweight [O, K] and dbias [O] (NULL: none) are added to, or written. */
 void frnn_linear_backward(const frnn_linear *, const void *packed, int64_t M, const void *x, const void *dy, void *dx,
-                          void *dweight, void *dbias, int threads, void *scratch);
+                          void *dweight, void *dbias, int overwrite, int threads, void *scratch);
 
 /* ---- kernels beside the cells ---- */
 

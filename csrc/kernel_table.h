@@ -83,7 +83,8 @@ typedef struct frnn_outer_block {
 } frnn_outer_block;
 
 typedef struct frnn_outer {
-    int64_t rows; /* at most outer_chunk */
+    int64_t rows;  /* at most outer_chunk */
+    int overwrite; /* out and the sums start from zero */
     const void *const *a;
     int operands, blocks;
     frnn_outer_operand b[FRNN_OUTER_OPERANDS];

@@ -15,6 +15,7 @@ typedef struct linear_job {
     int64_t M;
     const void *x, *dy;
     void *y, *dx, *dweight, *dbias;
+    int overwrite;
     const void **a; /* [M] row pointers */
     void **out;
     const void **b;
@@ -130,7 +131,8 @@ static void dweight_thread(void *context, int index, int threads)
     const frnn_float_environment environment = frnn_flush_denormals();
     const int64_t K = job->linear->in_features, O = job->linear->out_features, size = job->kernels->real_size;
     const int64_t first = index * O / threads, last = (index + 1) * O / threads;
-    frnn_outer outer = {.operands = 1,
+    frnn_outer outer = {.overwrite = job->overwrite,
+                        .operands = 1,
                         .blocks = 1,
                         .b = {{.n = K}},
                         .block = {{.a_offset = first,
@@ -138,7 +140,7 @@ static void dweight_thread(void *context, int index, int threads)
                                    .out = {(char *)job->dweight + first * K * size},
                                    .column_sum = {job->dbias ? (char *)job->dbias + first * size : NULL}}},
                         .scratch = job->outer + (size_t)index * job->outer_bytes};
-    for (int64_t row = 0; row < job->M; row += outer.rows) {
+    for (int64_t row = 0; row < job->M || outer.overwrite; row += outer.rows, outer.overwrite = 0) {
         outer.rows = FRNN_MIN(job->kernels->outer_chunk, job->M - row);
         outer.a = job->a + row;
         outer.b[0].rows = job->b + row;
@@ -160,7 +162,7 @@ void frnn_linear_forward(const frnn_linear *linear, const void *packed, int64_t 
 }
 
 void frnn_linear_backward(const frnn_linear *linear, const void *packed, int64_t M, const void *x, const void *dy,
-                          void *dx, void *dweight, void *dbias, int threads, void *scratch)
+                          void *dx, void *dweight, void *dbias, int overwrite, int threads, void *scratch)
 {
     linear_job job;
     size_t bytes;
@@ -170,6 +172,7 @@ void frnn_linear_backward(const frnn_linear *linear, const void *packed, int64_t
     job.dx = dx;
     job.dweight = dweight;
     job.dbias = dbias;
+    job.overwrite = overwrite;
     if (dx)
         frnn_parallel(dx_thread, &job, threads);
     const int64_t size = job.kernels->real_size;

@@ -482,7 +482,10 @@ static void weight_thread(void *context, int index, int threads)
     plan_outer(job, &w, index, threads, &outer);
     plan_sums(job, &w, index, threads, &sums);
     int64_t s = job->q->T - 1, n = 0;
-    while ((sums.rows = outer.rows = next_chunk(job, &w, &s, &n)) > 0) {
+    int overwrite = job->g->overwrite;
+    for (int64_t rows; (rows = next_chunk(job, &w, &s, &n)) > 0 || overwrite; overwrite = 0) {
+        sums.rows = outer.rows = rows;
+        sums.overwrite = outer.overwrite = overwrite;
         job->plan.kernels->outer(&outer);
         job->plan.kernels->outer(&sums);
     }

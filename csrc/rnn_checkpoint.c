@@ -221,6 +221,7 @@ void frnn_backward(const frnn_sequence_gradient *g)
         int64_t steps;
         const int64_t t0 = window_begin(q, i, &steps);
         gradient.sequence = &w;
+        gradient.overwrite = g->overwrite && i == windows - 1; /* the others add */
         gradient.scratch = work.backward_scratch;
         gradient.dy = at_time(&plan, g->dy, t0, g->dy_t_stride);
         gradient.dx = (void *)at_time(&plan, g->dx, t0, g->dx_t_stride);

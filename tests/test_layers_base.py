@@ -15,8 +15,9 @@ import pytest
 from recurrent_layers import BACKENDS
 
 from fastrnn.backend import use_backend
-from fastrnn.layers import Dropout, Layer, Linear, Parameter, Sequential
+from fastrnn.layers import LSTM, Dropout, Layer, Linear, Parameter, Sequential
 from fastrnn.layers.base import PackCache, keep, layer_config
+from fastrnn.layers.parameter import Gradients
 
 
 @pytest.fixture
@@ -219,6 +220,76 @@ def test_gradient(p: Parameter) -> None:
     p.zero_grad()
     assert p.grad is grad
     assert not grad.any()
+
+
+def stepped(layer: Any, x: np.ndarray) -> list[np.ndarray]:
+    """Gradients after one pass, copied."""
+    y = layer(x)
+    layer.backward(np.ones_like(y[0] if isinstance(y, tuple) else y))
+    return [p.grad.copy() for p in layer.parameters()]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("make", [lambda: Linear(3, 4, seed=0), lambda: LSTM(3, 4, num_layers=2, seed=0)])
+def test_zeroed_gradients_are_as_new(make: Any, backend: str) -> None:
+    x = np.random.default_rng(0).standard_normal((5, 2, 3)).astype(np.float32)
+    with use_backend(backend):
+        first = stepped(make().train(), x)
+        layer = make().train()
+        for _ in range(3):  # what the arrays hold from before must not be seen
+            layer.zero_grad()
+            assert all(np.array_equal(a, b) for a, b in zip(stepped(layer, x), first, strict=True))
+        assert all(np.allclose(a, 2 * b) for a, b in zip(stepped(layer, x), first, strict=True))
+        layer.zero_grad()
+        assert not any(p.grad.any() for p in layer.parameters())
+
+
+def test_whoever_holds_a_gradient_sees_it_zeroed() -> None:
+    layer = Linear(3, 4, seed=0).train()
+    stepped(layer, np.ones((2, 3), np.float32))
+    held, row = layer.weight.grad, layer.bias.grad[:2]
+    assert held.any() and row.any()
+    layer.zero_grad()
+    assert not held.any() and not row.any() and layer.weight.grad is held
+
+
+def test_one_gradient_that_is_not_zero_is_kept() -> None:
+    layer = LSTM(3, 4, seed=0).train()
+    x = np.ones((2, 1, 3), np.float32)
+    first = stepped(layer, x)
+    layer.zero_grad()
+    layer.bias_hh_l0.grad += 1
+    again = stepped(layer, x)
+    for name, a, b in zip(layer.state_dict(), again, first, strict=True):
+        assert np.allclose(a, b + (name == "bias_hh_l0"))
+
+
+def test_a_backward_that_fails_leaves_gradients_zero(p: Parameter) -> None:
+    p.grad += 1
+    p.zero_grad()
+    with pytest.raises(KeyError), Gradients([p, None]) as gradients:
+        assert gradients.overwrite and gradients.arrays[1] is None
+        gradients.arrays[0].fill(7)
+        raise KeyError
+    assert not p.grad.any()
+
+
+def test_a_copy_of_a_zeroed_gradient_is_zero(p: Parameter) -> None:
+    p.grad += 1
+    p.zero_grad()
+    assert not pickle.loads(pickle.dumps(p)).grad.any()
+    assert not copy.deepcopy(p).grad.any()
+
+
+def test_a_parameter_of_two_layers_collects_from_both() -> None:
+    x = np.ones((2, 3), np.float32)
+    one, other = Linear(3, 3, seed=0).train(), Linear(3, 3, seed=0).train()
+    other.weight, other.bias = one.weight, one.bias
+    alone = stepped(one, x)
+    for _ in range(2):
+        one.zero_grad()
+        stepped(other, x)
+        assert all(np.allclose(a, 2 * b) for a, b in zip(stepped(one, x), alone, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -281,6 +281,23 @@ def test_backward_adds_skips_dx_and_takes_missing_gradients_for_zeros(cell: str)
     assert_agrees(p, expected._replace(dh0=dh0, dc0=dc0, **less._asdict()), expected)
 
 
+@pytest.mark.parametrize("module", [native, reference], ids=["native", "reference"])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("lengths", [None, np.zeros(N, np.int64)], ids=["full", "no steps at all"])
+def test_gradients_are_written_over_anything(cell: str, lengths, module) -> None:
+    p = make_problem(cell, T, N, K, H, dtype=np.float32)
+    p.options["lengths"] = lengths
+    added, written = zeros_like(p.weights), zeros_like(p.weights)
+    for g in written:
+        if g is not None:
+            g.fill(np.nan)
+    for grads, overwrite in ((added, False), (written, True)):
+        *_, saved = forward(module, p, training=True)
+        module.rnn_backward(saved, p.dy, p.dhn, p.dcn, grads=grads, overwrite=overwrite)
+    for name, a, b in zip(added._fields, written, added, strict=True):
+        assert_same_bits(a, b, name)
+
+
 def test_saved_is_consumed() -> None:
     p = make_problem("gru", T, N, K, H, dtype=np.float32)
     *_, saved = forward(native, p, training=True)

@@ -30,14 +30,14 @@ FRNN_INLINE void FN(outer_store)(real *p, vec a, int n)
 
 /* last: columns of the last vector, 1 to VL. */
 FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_RESTRICT a, const real *FRNN_RESTRICT b,
-                                int64_t rows, real *out, int64_t ld, int last)
+                                int64_t rows, real *out, int64_t ld, int last, int overwrite)
 {
     vec acc[TILE_MAX_ROWS][4];
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < NV; v++) {
-            acc[r][v] = FN(outer_load)(out + r * ld + v * VL, v == NV - 1 ? last : VL);
+            acc[r][v] = overwrite ? v_zero() : FN(outer_load)(out + r * ld + v * VL, v == NV - 1 ? last : VL);
             __builtin_prefetch(out + (R + r) * ld + v * VL, 1); /* the next tile's */
         }
     for (int64_t k = 0; k < rows; k++, a += OUTER_LD, b += NV * VL) {
@@ -62,9 +62,9 @@ FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_REST
 
 #define DEFINE_OUTER(R, NV)                                                                                            \
     static FRNN_NOINLINE void FN(outer_##R##x##NV)(const real *a, const real *b, int64_t rows, real *out, int64_t ld,  \
-                                                   int last)                                                           \
+                                                   int last, int overwrite)                                            \
     {                                                                                                                  \
-        FN(outer_body)(R, NV, a, b, rows, out, ld, last);                                                              \
+        FN(outer_body)(R, NV, a, b, rows, out, ld, last, overwrite);                                                   \
     }
 #if OUTER_R == 6
 #define OUTER_ROW_VARIANTS(X, NV) X(1, NV) X(2, NV) X(3, NV) X(4, NV) X(5, NV) X(6, NV)
@@ -76,7 +76,7 @@ FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_REST
 OUTER_VARIANTS(DEFINE_OUTER)
 #undef DEFINE_OUTER
 
-static void (*const FN(outer_tiles)[OUTER_R + 1][5])(const real *, const real *, int64_t, real *, int64_t, int) = {
+static void (*const FN(outer_tiles)[OUTER_R + 1][5])(const real *, const real *, int64_t, real *, int64_t, int, int) = {
 #define OUTER_ENTRY(R, NV) [R][NV] = FN(outer_##R##x##NV),
     OUTER_VARIANTS(OUTER_ENTRY)
 #undef OUTER_ENTRY
@@ -137,11 +137,11 @@ static void FN(outer_copy)(const frnn_outer *q, int64_t column, int64_t width, r
 }
 
 /* Columns of a block into both sums, row by row. */
-static void FN(outer_sums)(const real *a, int64_t rows, int64_t width, real *sum0, real *sum1)
+static void FN(outer_sums)(const real *a, int64_t rows, int64_t width, int overwrite, real *sum0, real *sum1)
 {
     for (int64_t u = 0; u < width; u += VL) {
-        vec s0 = sum0 ? FN(load_exact)(sum0, u, width) : v_zero(),
-            s1 = sum1 ? FN(load_exact)(sum1, u, width) : v_zero();
+        vec s0 = sum0 && !overwrite ? FN(load_exact)(sum0, u, width) : v_zero(),
+            s1 = sum1 && !overwrite ? FN(load_exact)(sum1, u, width) : v_zero();
         for (int64_t k = 0; k < rows; k++) {
             const vec av = v_load(a + k * OUTER_LD + u);
             s0 = s0 + av;
@@ -170,7 +170,8 @@ static void FN(outer)(const frnn_outer *q)
                 const int64_t width = FRNN_MIN(step, block->m - i0), tiles = FN(tile_count)(width, OUTER_R);
                 FN(outer_copy)(q, block->a_offset + i0, width, a);
                 if (first_group && (block->column_sum[0] || block->column_sum[1]))
-                    FN(outer_sums)(a, q->rows, width, block->column_sum[0] ? (real *)block->column_sum[0] + i0 : NULL,
+                    FN(outer_sums)(a, q->rows, width, q->overwrite,
+                                   block->column_sum[0] ? (real *)block->column_sum[0] + i0 : NULL,
                                    block->column_sum[1] ? (real *)block->column_sum[1] + i0 : NULL);
                 for (const FN(outer_panel) *p = panels; p < panels + count; p++) {
                     if (!block->out[p->operand])
@@ -180,7 +181,8 @@ static void FN(outer)(const frnn_outer *q)
                     for (int64_t i = 0; i < tiles; i++) {
                         const int64_t first = FN(tile_begin)(width, tiles, i);
                         const int64_t R = FN(tile_begin)(width, tiles, i + 1) - first;
-                        FN(outer_tiles)[R][p->NV](a + first, p->data, q->rows, out + first * ld, ld, p->last);
+                        FN(outer_tiles)[R][p->NV](a + first, p->data, q->rows, out + first * ld, ld, p->last,
+                                                  q->overwrite);
                     }
                 }
             }

@@ -108,7 +108,8 @@ static void run_backward(const problem *q, const settings *s, const frnn_sequenc
                               &d->ln_ih,     &d->ln_hh,     &d->ln_c_weight, &d->ln_c_bias};
     for (int i = WEIGHT_IH; i < TENSORS; i++)
         if (q->tensor[i] && !s->skip[i])
-            *members[i - WEIGHT_IH] = filled(dtype, q->size[i], s->start);
+            *members[i - WEIGHT_IH] = filled(dtype, q->size[i], s->overwrite ? NAN : s->start);
+    g.overwrite = s->overwrite;
     g.scratch = block(frnn_backward_scratch(&g));
     frnn_backward(&g);
 

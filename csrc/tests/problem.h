@@ -60,6 +60,7 @@ typedef struct settings {
     int backward;         /* forward in training, then backward */
     int in_place;         /* hn and cn are h0 and c0 (inference only) */
     double start;         /* what weight gradients hold before: gradients are added */
+    int overwrite;        /* they hold NaN before, and are written */
     int skip[TENSORS];    /* weight gradients not asked for */
     int no_dx, no_dstate; /* dx is not asked for; dhn and dcn are not given */
     int64_t checkpoint_every;

@@ -57,13 +57,15 @@ static double *copy_back(int dtype, int64_t n, const void *from)
     return to;
 }
 
-static void *ones(int dtype, int64_t n)
+static void *filled(int dtype, int64_t n, double value)
 {
-    double *one = doubles(n);
+    double *all = doubles(n);
     for (int64_t i = 0; i < n; i++)
-        one[i] = 1;
-    return to_real(dtype, n, one);
+        all[i] = value;
+    return to_real(dtype, n, all);
 }
+
+enum { NO_GRADIENTS, ADD_TO_ONES, ADD_TO_ZEROS, WRITE_OVER_NAN };
 
 /* Without gradients the packing is that of inference. */
 static linear_result engine(const linear_case *q, int dtype, int isa, int threads, int gradients)
@@ -79,9 +81,12 @@ static linear_result engine(const linear_case *q, int dtype, int isa, int thread
     linear_result r = {.y = copy_back(dtype, M * O, y)};
     if (!gradients)
         return r;
-    void *dx = misaligned(size * (size_t)(M * K), size), *dweight = ones(dtype, O * K), *dbias = ones(dtype, O);
+    void *dx = misaligned(size * (size_t)(M * K), size), *dweight, *dbias;
+    const double start = gradients == ADD_TO_ONES ? 1 : gradients == ADD_TO_ZEROS ? 0 : NAN;
+    dweight = filled(dtype, O * K, start);
+    dbias = filled(dtype, O, start);
     frnn_linear_backward(&linear, packed, M, x, to_real(dtype, M * O, q->dy), dx, dweight, q->bias ? dbias : NULL,
-                         threads, block(frnn_linear_scratch(&linear, M, threads)));
+                         gradients == WRITE_OVER_NAN, threads, block(frnn_linear_scratch(&linear, M, threads)));
     r.dx = copy_back(dtype, M * K, dx);
     r.dweight = copy_back(dtype, O * K, dweight);
     r.dbias = copy_back(dtype, O, dbias);
@@ -91,7 +96,7 @@ static linear_result engine(const linear_case *q, int dtype, int isa, int thread
 static void check(int isa, int dtype, int64_t M, int64_t K, int64_t O)
 {
     const linear_case q = make_case(M, K, O, (M + K + O) % 3 != 0);
-    const linear_result expected = plain(&q), seen = engine(&q, dtype, isa, 1, 1);
+    const linear_result expected = plain(&q), seen = engine(&q, dtype, isa, 1, ADD_TO_ONES);
     const double eps = 4 * real_eps(dtype);
     CHECK(distance(M * O, seen.y, expected.y) <= eps * (double)(K + 2), "y, M=%d K=%d O=%d", (int)M, (int)K, (int)O);
     CHECK(distance(M * K, seen.dx, expected.dx) <= eps * (double)(O + 2), "dx, M=%d K=%d O=%d", (int)M, (int)K, (int)O);
@@ -102,16 +107,21 @@ static void check(int isa, int dtype, int64_t M, int64_t K, int64_t O)
               (int)O);
     static const int thread_counts[] = {2, 3, 7};
     for (size_t i = 0; i < sizeof thread_counts / sizeof *thread_counts; i++) {
-        const linear_result other = engine(&q, dtype, isa, thread_counts[i], 1);
+        const linear_result other = engine(&q, dtype, isa, thread_counts[i], ADD_TO_ONES);
         CHECK(same_bits(M * O, other.y, seen.y) && same_bits(M * K, other.dx, seen.dx) &&
                   same_bits(O * K, other.dweight, seen.dweight) && same_bits(O, other.dbias, seen.dbias),
               "%d threads give other bits, M=%d K=%d O=%d", thread_counts[i], (int)M, (int)K, (int)O);
     }
+    const linear_result added = engine(&q, dtype, isa, 2, ADD_TO_ZEROS),
+                        written = engine(&q, dtype, isa, 2, WRITE_OVER_NAN);
+    CHECK(same_bits(O * K, written.dweight, added.dweight) && (!q.bias || same_bits(O, written.dbias, added.dbias)),
+          "gradients written over NaN differ from those added to zeros, M=%d K=%d O=%d", (int)M, (int)K, (int)O);
     for (int64_t m = 0; m < M; m += 1 + M / 4) {
         linear_case row = q;
         row.M = 1;
         row.x += m * K;
-        CHECK(same_bits(O, engine(&row, dtype, isa, 1, 0).y, seen.y + m * O), "row %d alone gives other bits", (int)m);
+        CHECK(same_bits(O, engine(&row, dtype, isa, 1, NO_GRADIENTS).y, seen.y + m * O),
+              "row %d alone gives other bits", (int)m);
     }
     release();
 }

@@ -142,6 +142,18 @@ static void check_parts(int isa, int dtype, int cell)
             CHECK(distance(q.size[i], out.gradient[i], whole.gradient[i]) <= 64 * real_eps(dtype),
                   "cell %d: d%s is not added to what was there", cell, tensor_names[i]);
 
+    part = all;
+    part.overwrite = 1;
+    for (part.checkpoint_every = 0; part.checkpoint_every < 4; part.checkpoint_every += 2)
+        for (part.threads = 1; part.threads < 4; part.threads++) {
+            out = engine_run(&q, &part);
+            for (int i = WEIGHT_IH; i < TENSORS; i++)
+                if (q.size[i])
+                    CHECK(same_bits(q.size[i], out.gradient[i], whole.gradient[i]),
+                          "cell %d: d%s written over NaN differs from d%s added to zeros", cell, tensor_names[i],
+                          tensor_names[i]);
+        }
+
     problem silent = q; /* NULL for dhn and dcn is zeros */
     silent.dhn = doubles(q.N * q.P);
     silent.dcn = q.dcn ? doubles(q.N * q.H) : NULL;

@@ -79,6 +79,7 @@ def rnn_backward(
     *,
     grads: CellWeights,
     need_dx: bool = True,
+    overwrite: bool = False,
 ) -> tuple[Array | None, Array, Array | None]: ...
 def pack_linear(
     weight: Array, bias: Array | None = None, training: bool = False, format: str | None = None
@@ -91,6 +92,7 @@ def linear_backward(
     dweight: Array,
     dbias: Array | None = None,
     need_dx: bool = True,
+    overwrite: bool = False,
 ) -> Array | None: ...
 def embedding_forward(weight: Array, ids: NDArray[np.int64]) -> Array: ...
 def embedding_backward(dy: Array, ids: NDArray[np.int64], dweight: Array) -> None: ...

@@ -94,6 +94,7 @@ cdef extern from "fastrnn.h" nogil:
         void *dh0
         void *dc0
         frnn_weights dweights
+        int overwrite
         void *scratch
 
     size_t frnn_backward_scratch(const frnn_sequence_gradient *)
@@ -109,7 +110,7 @@ cdef extern from "fastrnn.h" nogil:
     size_t frnn_linear_scratch(const frnn_linear *, int64_t, int)
     void frnn_linear_forward(const frnn_linear *, const void *, int64_t, const void *, void *, int, void *)
     void frnn_linear_backward(const frnn_linear *, const void *, int64_t, const void *, const void *, void *, void *,
-                              void *, int, void *)
+                              void *, int, int, void *)
 
     void frnn_embedding_forward(int, int64_t, int64_t, const int64_t *, const void *, void *)
     void frnn_embedding_backward(int, int64_t, int64_t, const int64_t *, const void *, void *)
@@ -711,8 +712,8 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
     return y, hn, cn, saved
 
 
-def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bint need_dx=True):
-    """BPTT through one forward; adds to grads, uses `saved` up; see docs/protocols.md."""
+def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bint need_dx=True, bint overwrite=False):
+    """BPTT through one forward; adds to grads or writes them, uses `saved` up; see docs/protocols.md."""
     cdef frnn_sequence_gradient g
     cdef frnn_sequence q = saved.q
     cdef Packed packed = saved.packed
@@ -744,6 +745,7 @@ def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bi
         dc0 = _empty(2, NH, type_number)
         g.dc0 = cnp.PyArray_DATA(dc0)
     g.sequence = &q
+    g.overwrite = overwrite
     scratch = _allocate(frnn_backward_scratch(&g))
     g.scratch = scratch.data
     saved.memory = None
@@ -814,8 +816,9 @@ def linear_forward(PackedLinear packed not None, x):
     return y
 
 
-def linear_backward(PackedLinear packed not None, x, dy, dweight, dbias=None, bint need_dx=True):
-    """dy [M, O] -> dx [M, K]; adds to dweight [O, K] and dbias [O]."""
+def linear_backward(PackedLinear packed not None, x, dy, dweight, dbias=None, bint need_dx=True,
+                    bint overwrite=False):
+    """dy [M, O] -> dx [M, K]; adds to dweight [O, K] and dbias [O], or writes them."""
     cdef int type_number = _type_number(packed.linear.dtype)
     cdef int64_t K = packed.linear.in_features, O = packed.linear.out_features
     cdef cnp.npy_intp[2] shape = [-1, K], OK = [O, K]
@@ -841,8 +844,8 @@ def linear_backward(PackedLinear packed not None, x, dy, dweight, dbias=None, bi
     cdef Buffer scratch = _allocate(frnn_linear_scratch(&packed.linear, M, threads))
     with nogil:
         frnn_linear_backward(&packed.linear, packed.memory.data, M, cnp.PyArray_DATA(x_array),
-                             cnp.PyArray_DATA(dy_array), dx_data, cnp.PyArray_DATA(dweight_array), dbias_data, threads,
-                             scratch.data)
+                             cnp.PyArray_DATA(dy_array), dx_data, cnp.PyArray_DATA(dweight_array), dbias_data,
+                             overwrite, threads, scratch.data)
     return dx
 
 

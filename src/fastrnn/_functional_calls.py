@@ -132,6 +132,6 @@ class CheckedSequences:
         dtype, shapes = saved.weights.weight_ih.dtype, saved.shapes
         dy = _optional("dy", dy, shapes["y"], dtype)
         final = [_optional(f"d{name}", value, shapes[name], dtype) for name, value in dstate.items()]
-        grads = CellWeights._make(None if w is None else np.zeros(w.shape, dtype) for w in saved.weights)
-        dx, dh0, dc0 = saved.backend.rnn_backward(saved.state, dy, *final, grads=grads)
+        grads = CellWeights._make(None if w is None else np.empty(w.shape, dtype) for w in saved.weights)
+        dx, dh0, dc0 = saved.backend.rnn_backward(saved.state, dy, *final, grads=grads, overwrite=True)
         return dx, dh0, dc0, grads

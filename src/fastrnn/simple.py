@@ -355,9 +355,11 @@ def _run(
 def _gradients(last: _Pass, dy: Array, *, need_dx: bool) -> tuple[dict[str, Array], Array | None]:
     """Gradients by name and that of x [T, B, I], from dy [B, O]."""
     weights = last.weights
-    dbh = np.zeros(weights["bh"].shape[0])
-    grads = CellWeights(np.zeros_like(weights["Wxh"]), np.zeros_like(weights["Whh"]), dbh)
-    dx, _, _ = last.backward(last.saved, None, dy @ weights["Why"], None, grads=grads, need_dx=need_dx)
+    dbh = np.empty(weights["bh"].shape[0])
+    grads = CellWeights(np.empty_like(weights["Wxh"]), np.empty_like(weights["Whh"]), dbh)
+    dx, _, _ = last.backward(
+        last.saved, None, dy @ weights["Why"], None, grads=grads, need_dx=need_dx, overwrite=True
+    )
     gradients = (
         grads.weight_ih,
         grads.weight_hh,

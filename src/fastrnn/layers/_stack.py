@@ -32,6 +32,7 @@ from fastrnn.layers._sequence import SequenceInput, read_sequence
 from fastrnn.layers._state import State, StateLayout
 from fastrnn.layers._weights import INITS, CellNames, cell_names, initial_weights
 from fastrnn.layers.base import Layer, PackCache, Parameter, float_dtype
+from fastrnn.layers.parameter import Gradients
 
 if TYPE_CHECKING:
     from fastrnn.streaming import Stream
@@ -422,9 +423,12 @@ class RecurrentStack(Layer):
 
     def _backward_one(self, s: int, done: _Pass, run: Callable[..., Any], *args: Any, need_dx: bool) -> Any:
         """Call the backend's backward for state s with the arrays that gradients are added to."""
-        grads = CellWeights._make([None if p is None else p.grad for p in self._parameters_of(s)])
+        parameters = self._parameters_of(s)
         if done.weight_mask is None:
-            return run(done.saved, *args, grads=grads, need_dx=need_dx)
+            with Gradients(parameters) as gradients:
+                grads = CellWeights._make(gradients.arrays)
+                return run(done.saved, *args, grads=grads, need_dx=need_dx, overwrite=gradients.overwrite)
+        grads = CellWeights._make([None if p is None else p.grad for p in parameters])
         masked = grads._replace(weight_hh=np.zeros_like(grads.weight_hh))
         result = run(done.saved, *args, grads=masked, need_dx=need_dx)
         grads.weight_hh[...] += masked.weight_hh * done.weight_mask

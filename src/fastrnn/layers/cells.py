@@ -19,6 +19,7 @@ from fastrnn._types import Array, CellWeights
 from fastrnn.layers._sequence import as_real
 from fastrnn.layers._weights import INITS, cell_names, initial_weights
 from fastrnn.layers.base import Layer, PackCache, Parameter, float_dtype
+from fastrnn.layers.parameter import Gradients
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 
@@ -130,10 +131,15 @@ class RecurrentCell(Layer):
         rows, unbatched = context.rows, context.unbatched
         dy = self._read(names[0], dh, rows, unbatched)
         dcn = self._read(names[1], dc, rows, unbatched)
-        grads = CellWeights._make([None if p is None else p.grad for p in self._parameters()])
-        dx, dh0, dc0 = context.module.rnn_backward(
-            context.saved, None if dy is None else dy[None], None, dcn, grads=grads
-        )
+        with Gradients(self._parameters()) as gradients:
+            dx, dh0, dc0 = context.module.rnn_backward(
+                context.saved,
+                None if dy is None else dy[None],
+                None,
+                dcn,
+                grads=CellWeights._make(gradients.arrays),
+                overwrite=gradients.overwrite,
+            )
         if unbatched:
             return dx[0, 0], dh0[0], None if dc0 is None else dc0[0]
         return dx[0], dh0, dc0

@@ -11,6 +11,7 @@ from fastrnn import backend, init
 from fastrnn._checks import check_choice, check_positive_int
 from fastrnn._types import Array
 from fastrnn.layers.base import Layer, PackCache, Parameter, as_array, as_gradient, float_dtype, keep
+from fastrnn.layers.parameter import Gradients
 
 __all__ = ["Linear"]
 
@@ -116,13 +117,14 @@ class Linear(Layer):
         """
         engine, packed, rows, shape = self._pop()
         grad = as_gradient(dy, (*shape[:-1], self.out_features), self.dtype)
-        dx: Array = engine.linear_backward(
-            packed,
-            rows,
-            grad.reshape(-1, self.out_features),
-            self.weight.grad,
-            None if self.bias is None else self.bias.grad,
-        )
+        with Gradients((self.weight, self.bias)) as gradients:
+            dx: Array = engine.linear_backward(
+                packed,
+                rows,
+                grad.reshape(-1, self.out_features),
+                *gradients.arrays,
+                overwrite=gradients.overwrite,
+            )
         return dx.reshape(shape)
 
     def _pack(self, training: bool) -> Any:

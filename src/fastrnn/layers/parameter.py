@@ -9,14 +9,14 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from fastrnn import backend
 from fastrnn._types import Array
 
-__all__ = ["PackCache", "Parameter", "as_array", "as_shaped", "float_dtype"]
+__all__ = ["Gradients", "PackCache", "Parameter", "as_array", "as_shaped", "float_dtype"]
 
 _next_version = itertools.count(1).__next__  # one counter for all: equal versions mean the same contents
 
@@ -50,6 +50,7 @@ class Parameter:
         self._value: Array = self._data.view()
         self._value.flags.writeable = False
         self._grad: Array | None = None
+        self._grad_is_zero = False  # whatever the array holds (see `zero_grad`)
         self._version = _next_version()
         # Times .data was handed out, and how many of these are known to be over (see `version`).
         self._lent = 0
@@ -81,6 +82,9 @@ class Parameter:
         """Gradient, the shape of `data`: zeros until a backward pass adds to it."""
         if self._grad is None:
             self._grad = np.zeros_like(self._data)
+        elif self._grad_is_zero:
+            self._grad.fill(0)
+            self._grad_is_zero = False
         return self._grad
 
     @grad.setter
@@ -111,8 +115,12 @@ class Parameter:
 
     def zero_grad(self) -> None:
         """Set the gradient to zero."""
+        # The next backward pass then writes it, which saves going through the memory twice. Whoever holds the
+        # array is to see zeros in it at once.
         if self._grad is not None:
-            self._grad.fill(0)
+            self._grad_is_zero = True
+            if sys.getrefcount(self._grad) > _UNHELD_GRAD:
+                self.grad  # noqa: B018 (writes them)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -133,7 +141,7 @@ class Parameter:
         return f"Parameter(shape={self.shape}, dtype={self.dtype.name})"
 
     def __getstate__(self) -> tuple[Array, Array | None]:
-        return self._data, self._grad
+        return self._data, None if self._grad is None else self.grad
 
     def __setstate__(self, state: tuple[Array, Array | None]) -> None:
         self._own(state[0], state[0].dtype)  # copies: an unpickled array need not own its memory
@@ -145,11 +153,37 @@ class Parameter:
         return copy
 
 
-def _count_unheld() -> int:
-    """References that `Parameter.version` counts on an array nobody else holds (differs among Pythons)."""
+class Gradients:
+    """Where a backward pass puts the gradients of some parameters: a context around its call.
+
+    Attributes
+    ----------
+    arrays : list of array or None
+    overwrite : bool
+        Whether to write into the arrays rather than add to them: all gradients are zero, and not all arrays
+        hold zeros.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter | None]) -> None:
+        self._parameters = [p for p in parameters if p is not None]
+        self.overwrite = all(p._grad_is_zero for p in self._parameters)
+        self.arrays = [None if p is None else p._grad if self.overwrite else p.grad for p in parameters]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.overwrite and kind is None:
+            for p in self._parameters:
+                p._grad_is_zero = False
+
+
+def _count_unheld() -> tuple[int, int]:
+    """References that a parameter counts on its arrays if nobody else holds them (differs among Pythons)."""
     parameter = Parameter(0.0)
-    # The same expression as in `version`, on a local with the same kind of access.
-    return sys.getrefcount(parameter._data)
+    parameter._grad = np.zeros_like(parameter._data)
+    # The same expressions as in `version` and `zero_grad`, on a local with the same kind of access.
+    return sys.getrefcount(parameter._data), sys.getrefcount(parameter._grad)
 
 
 def as_shaped(value: Any, shape: tuple[int, ...], name: str) -> Array:
@@ -211,4 +245,4 @@ class PackCache:
         return PackCache, ()  # copies and pickles start empty
 
 
-_UNHELD = _count_unheld()
+_UNHELD, _UNHELD_GRAD = _count_unheld()

@@ -24,14 +24,16 @@ def linear_backward(
     dweight: Array,
     dbias: Array | None = None,
     need_dx: bool = True,
+    overwrite: bool = False,
 ) -> Array | None:
-    """Map dy [M, O] to dx [M, K]; adds to dweight [O, K] and dbias [O]."""
+    """Map dy [M, O] to dx [M, K]; adds to dweight [O, K] and dbias [O], or writes them."""
     if packed.format is not None:
         raise ValueError(f"packed holds {packed.format} weights, which are for inference")
     if need_dx and not packed.training:
         raise ValueError("need_dx=True needs weights packed with training=True")
     with np.errstate(all="ignore"):
-        dweight += dy.T @ x
+        keep = not overwrite
+        dweight[...] = dy.T @ x + (dweight if keep else 0)
         if dbias is not None:
-            dbias += dy.sum(axis=0)
+            dbias[...] = dy.sum(axis=0) + (dbias if keep else 0)
         return dy @ packed.weight if need_dx else None

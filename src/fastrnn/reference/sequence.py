@@ -146,9 +146,14 @@ def rnn_backward(
     *,
     grads: CellWeights,
     need_dx: bool = True,
+    overwrite: bool = False,
 ) -> tuple[Array | None, Array, Array | None]:
     """Backpropagate through time; see ``docs/protocols.md`` for every argument."""
     steps = saved.take()
+    if overwrite:
+        for grad in grads:
+            if grad is not None:
+                grad[...] = 0
     packed, T, N = saved.packed, saved.T, saved.N
     w, cell, dtype = packed.weights, CELL_STEPS[packed.cell], packed.dtype
     dh = _state(dhn, N, packed.proj_size or packed.hidden_size, dtype)
