@@ -119,7 +119,7 @@ def test_train_generate_evaluate(book: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
     assert "epoch 3" in result.stderr
-    assert "bits per character on the held-out part" in result.stderr
+    assert "bits/char on the held-out part" in result.stderr
     assert sorted(os.listdir()) == ["book.txt", "model"]
     expected = TextGenerator(**SETTINGS, epochs=3).fit(TEXT)
     loaded = TextGenerator.load("model")

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
-__all__ = ["Decorator", "SectionedCommand", "explicit_settings", "setting"]
+__all__ = ["Decorator", "F", "SectionedCommand", "Setting", "explicit_settings", "setting"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,8 +86,9 @@ def setting(
     """
     if not isinstance(kind, (type, click.ParamType)):
         kind = click.Choice(list(kind))
+    option = "--" + name.replace("_", "-")
     return click.option(
-        "--" + name.replace("_", "-"),
+        f"{option}/--no-{option[2:]}" if kind is bool else option,
         cls=Setting,
         estimator=estimator,
         section=section,
