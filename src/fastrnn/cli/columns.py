@@ -46,9 +46,9 @@ def named(table: Table, column: str, option: str) -> str:
     if column in columns:
         return column
     near = difflib.get_close_matches(column, columns, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f": did you mean {near[0]!r}?" if near else "."
     shown = columns[:12] + (["…"] if len(columns) > 12 else [])
-    raise ValueError(f"{table.name} has no column {column!r} ({option}){hint}. It has: {', '.join(shown)}")
+    raise ValueError(f"{table.name} has no column {column!r} ({option}){hint} It has: {', '.join(shown)}")
 
 
 def choose(
