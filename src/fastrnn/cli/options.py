@@ -6,13 +6,32 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+import click.shell_completion
 
 from fastrnn.cli.settings import Decorator, F, setting
+from fastrnn.cli.tables import first_columns
 
-__all__ = ["MODEL", "TABLE", "common", "ordered", "reading_options", "training_options"]
+__all__ = ["COLUMN", "MODEL", "TABLE", "common", "ordered", "reading_options", "training_options"]
 
 MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 TABLE = click.Path(exists=True, dir_okay=False, allow_dash=True)
+
+
+class _Column(click.ParamType):  # type: ignore[type-arg]  # generic in some versions
+    """The name of a column, which the shell completes from the file that was named before."""
+
+    name = "column"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Names that begin with what is typed so far."""
+        given = ctx.params.get("files") or ctx.params.get("file") or ()
+        names = first_columns(given if isinstance(given, str) else given[0]) if given else []
+        return [click.shell_completion.CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+COLUMN = _Column()
 
 
 class _Described(NamedTuple):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastrnn.cli.classes import as_known, labels, present, report, with_predictions
 from fastrnn.cli.columns import choose, label_column, text_column, texts
 from fastrnn.cli.models import load_model
-from fastrnn.cli.options import MODEL, TABLE, common, reading_options, training_options
+from fastrnn.cli.options import COLUMN, MODEL, TABLE, common, reading_options, training_options
 from fastrnn.cli.output import AS_JSON, check_table_output, check_writable, table_output, write_table
 from fastrnn.cli.settings import SectionedCommand, setting
 from fastrnn.cli.tables import read_table, read_tables
@@ -43,8 +43,8 @@ def sentiment() -> None:
 @sentiment.command(cls=SectionedCommand)
 @click.argument("files", nargs=-1, required=True, type=TABLE, metavar="FILE...")
 @training_options
-@click.option("--text", metavar="COLUMN", help="Column with the texts.  [default: a guess, shown]")
-@click.option("--label", metavar="COLUMN", help="Column with the classes.  [default: a guess, shown]")
+@click.option("--text", type=COLUMN, help="Column with the texts.  [default: a guess, shown]")
+@click.option("--label", type=COLUMN, help="Column with the classes.  [default: a guess, shown]")
 @reading_options
 @click.option(
     "--baseline",
@@ -115,7 +115,7 @@ def train(
 @click.argument("model", type=MODEL)
 @click.argument("file", required=False, type=TABLE)
 @click.option("--text", "strings", multiple=True, metavar="TEXT", help="A text itself (may be repeated).")
-@click.option("--column", metavar="COLUMN", help="Column with the texts.  [default: as in the training]")
+@click.option("--column", type=COLUMN, help="Column with the texts.  [default: as in the training]")
 @reading_options
 @click.option("--probabilities", is_flag=True, help="Those of all classes.")
 @table_output
@@ -153,8 +153,8 @@ def predict(
 @sentiment.command()
 @click.argument("model", type=MODEL)
 @click.argument("file", type=TABLE)
-@click.option("--text", metavar="COLUMN", help="Column with the texts.  [default: as in the training]")
-@click.option("--label", metavar="COLUMN", help="Column with the classes.  [default: as in the training]")
+@click.option("--text", type=COLUMN, help="Column with the texts.  [default: as in the training]")
+@click.option("--label", type=COLUMN, help="Column with the classes.  [default: as in the training]")
 @reading_options
 @click.option("--baseline", type=TABLE, metavar="FILE", help="Train the baseline on these rows.")
 @click.option("--plot", type=_FILE, metavar="FILE", help="Draw the confusion matrix: .png, .svg or .pdf.")

@@ -12,7 +12,7 @@ import numpy as np
 from fastrnn.cli.classes import as_known, labels, present, report, with_predictions
 from fastrnn.cli.columns import choose, label_column, numbers
 from fastrnn.cli.models import load_model
-from fastrnn.cli.options import MODEL, TABLE, common, reading_options, training_options
+from fastrnn.cli.options import COLUMN, MODEL, TABLE, common, reading_options, training_options
 from fastrnn.cli.output import (
     AS_JSON,
     check_table_output,
@@ -54,17 +54,17 @@ def sequences() -> None:
 @sequences.command(cls=SectionedCommand)
 @click.argument("file", type=TABLE)
 @training_options
-@click.option("--label", metavar="COLUMN", help="Column to predict.  [default: a guess, shown]")
+@click.option("--label", type=COLUMN, help="Column to predict.  [default: a guess, shown]")
 @click.option(
     "--task",
     type=click.Choice(_TASKS),
     help="Predict classes or numbers.  [default: classes if the label is no number, or few whole numbers]",
 )
-@click.option("--sequence", metavar="COLUMN", help="Column with whole sequences: strings, or lists in JSON.")
+@click.option("--sequence", type=COLUMN, help="Column with whole sequences: strings, or lists in JSON.")
 @click.option(
     "--columns",
     multiple=True,
-    metavar="COLUMN",
+    type=COLUMN,
     help="Column with numbers (may be repeated).  [default: all others that hold numbers]",
 )
 @click.option(
@@ -74,8 +74,8 @@ def sequences() -> None:
     show_default=True,
     help="Numbers of a step, where a row is a sequence.",
 )
-@click.option("--id", metavar="COLUMN", help="Rows are steps: column with the name of their sequence.")
-@click.option("--time", metavar="COLUMN", help="Rows are steps: column that sorts them.")
+@click.option("--id", type=COLUMN, help="Rows are steps: column with the name of their sequence.")
+@click.option("--time", type=COLUMN, help="Rows are steps: column that sorts them.")
 @reading_options
 @setting(_CLASSIFIER, "scale", bool, "Standardise the numbers.", section="Network")
 @common(
@@ -172,7 +172,7 @@ def predict(
 @sequences.command()
 @click.argument("model", type=MODEL)
 @click.argument("file", type=TABLE)
-@click.option("--label", metavar="COLUMN", help="Column to compare with.  [default: as in the training]")
+@click.option("--label", type=COLUMN, help="Column to compare with.  [default: as in the training]")
 @reading_options
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Draw it.")
 @AS_JSON

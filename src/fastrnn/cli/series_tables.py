@@ -88,7 +88,6 @@ class SeriesColumns:
             If a column is missing, a cell holds what it must not, or a time occurs twice; the message names
             the row.
         """
-        pandas = require("pandas", "tasks")
         for column in (self.time, self.series, *self.covariates, *(self.values if with_values else ())):
             if column is not None:
                 named(table, column, "as in the training")
@@ -99,12 +98,13 @@ class SeriesColumns:
             y = y[self.values[0]]
         if self.series is None:
             rows = self._in_order(table, np.arange(len(table.frame)), index)
-            return tuple(None if part is None else _taken(part, rows, index) for part in (y, X))
+            return _taken(y, rows, index), _taken(X, rows, index)
         groups = self._groups(table, index)
-        return tuple(
+        several = [
             None if part is None else {name: _taken(part, rows, index) for name, rows in groups.items()}
             for part in (y, X)
-        )
+        ]
+        return several[0], several[1]
 
     def to_dict(self) -> dict[str, Any]:
         """In types that JSON has."""
@@ -146,6 +146,8 @@ class SeriesColumns:
 
 
 def _taken(part: Any, rows: NDArray[np.int64], index: Any) -> Any:
+    if part is None:
+        return None
     taken = part.iloc[rows]
     return taken if index is not None else taken.reset_index(drop=True)
 

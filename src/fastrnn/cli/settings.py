@@ -45,6 +45,8 @@ class Setting(click.Option):
 
     def get_default(self, ctx: click.Context, call: bool = True) -> Any:
         """Default of the estimator's parameter of the same name."""
+        if call and ctx.resilient_parsing:
+            return None  # the shell asks for completions: nobody will use it
         return _defaults(self.estimator)[str(self.name)]
 
 
