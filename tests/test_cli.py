@@ -4,44 +4,90 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cli_cases import run
+from click.testing import CliRunner
 
+import fastrnn.tasks
 from fastrnn import backend
-from fastrnn.tasks import TextGenerator
+from fastrnn.cli.app import app
+
+TASKS = {
+    "text": "TextGenerator",
+    "sentiment": "SentimentClassifier",
+    "forecast": "Forecaster",
+    "sequences": "SequenceClassifier",
+}
+GROUPS = {
+    "text": ["train", "generate", "evaluate"],
+    "sentiment": ["train", "predict", "evaluate", "explain"],
+    "forecast": ["train", "predict", "backtest"],
+    "sequences": ["train", "predict", "evaluate"],
+}
 
 # Help
 
 
-@pytest.mark.parametrize(
-    "command",
-    [[], ["info"], ["demo"], ["text"], ["text", "train"], ["text", "generate"], ["text", "evaluate"]],
-)
+COMMANDS = [
+    [],
+    ["info"],
+    ["demo"],
+    *([group] for group in GROUPS),
+    *([group, command] for group, commands in GROUPS.items() for command in commands),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_fits_a_terminal(command: list[str]) -> None:
     result = run(*command, "--help", terminal_width=80)
     assert result.exit_code == 0
     assert max(map(len, result.output.splitlines())) <= 80
-    assert "..." not in result.output.split("Commands:")[-1].split("[FILE]...")[-1]  # no shortened help
+    listed = result.output.split("Commands:")
+    assert len(listed) == 1 or "..." not in listed[1]  # no shortened help
 
 
-def test_help_of_training_shows_the_estimator_defaults() -> None:
-    output = " ".join(run("text", "train", "--help", terminal_width=80).output.split())
-    for name, value in TextGenerator().get_params().items():
+def test_all_commands_are_tested() -> None:
+    assert {*app.commands} == {"demo", "info", *GROUPS}
+    for group, commands in GROUPS.items():
+        assert [*app.commands[group].commands] == commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("group", "task"), TASKS.items())
+def test_help_of_training_shows_the_estimator_defaults(group: str, task: str) -> None:
+    output = " ".join(run(group, "train", "--help", terminal_width=80).output.split())
+    for name, value in getattr(fastrnn.tasks, task)().get_params().items():
         if name in ("checkpoint", "progress"):
             continue  # the command decides
-        assert f"--{name.replace('_', '-')} " in output
-        section = output.split(f"--{name.replace('_', '-')} ")[1].split(" --")[0]
-        assert f"[default: {value}]" in section if value is not None else "[default: (" in section
+        option = f"--{name.replace('_', '-')}"
+        assert f"{option} " in output
+        section = output.split(f"{option} ")[1].split(" --")[0]
+        if isinstance(value, bool):
+            assert f"[default: {'' if value else 'no-'}{option[2:]}]" in output
+        elif isinstance(value, tuple):
+            assert f"[default: {', '.join(map(str, value))}]" in section
+        else:
+            assert f"[default: {value}]" in section if value is not None else "[default: (" in section
 
 
 def test_help_does_not_wait_for_scikit_learn() -> None:
     code = (
-        "import sys; from fastrnn.cli.app import app; assert not {'sklearn', 'matplotlib'} & set(sys.modules)"
+        "import sys; from fastrnn.cli.app import app; "
+        "assert not {'sklearn', 'matplotlib', 'pandas', 'scipy', 'rich'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def completions(line: str) -> str:
+    """What a shell is told at the end of a line."""
+    count = len(shlex.split(line)) - 1
+    words = {"_FASTRNN_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(count)}
+    result = CliRunner().invoke(app, [], prog_name="fastrnn", env=words, complete_var="_FASTRNN_COMPLETE")
+    return result.output
 
 
 def test_completion() -> None:
@@ -51,6 +97,20 @@ def test_completion() -> None:
         [sys.executable, "-c", code], env={**os.environ, **words}, capture_output=True, text=True
     )
     assert done.stdout == "plain,text\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("t.csv", "tweet,label\nx,y\n"), ("t.csv", "tweet;label"), ("t.jsonl", '{"tweet": "x", "label": 1}\n')],
+)
+def test_completion_of_columns(
+    name: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(content)
+    assert completions(f"fastrnn sentiment train {name} --text tw") == "plain,tweet\n"
+    assert completions(f"fastrnn sequences train {name} -o m --label l") == "plain,label\n"
+    assert completions("fastrnn sentiment train absent.csv --text t") == ""
 
 
 # info

@@ -26,8 +26,9 @@ class _Column(click.ParamType):  # type: ignore[type-arg]  # generic in some ver
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
         """Names that begin with what is typed so far."""
-        given = ctx.params.get("files") or ctx.params.get("file") or ()
-        names = first_columns(given if isinstance(given, str) else given[0]) if given else []
+        # An argument of several words is not sorted out yet while completing.
+        given = [ctx.params.get("file"), *(ctx.params.get("files") or ()), *ctx.args]
+        names = next((first_columns(str(word)) for word in given if word is not None), [])
         return [click.shell_completion.CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 

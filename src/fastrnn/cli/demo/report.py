@@ -9,9 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Section", "columns", "page", "paragraph", "picture", "preformatted", "table"]
+__all__ = [
+    "Finding",
+    "Section",
+    "columns",
+    "heading",
+    "page",
+    "paragraph",
+    "picture",
+    "preformatted",
+    "table",
+    "words",
+]
 
-_PICTURE_SIZE = (5.6, 3.7)  # inches: letters are still legible on a telephone
+_PICTURE_SIZE = (5.0, 3.4)  # inches: letters are still legible on a telephone
 _PICTURE_DPI = 200
 
 _STYLE = """
@@ -41,6 +52,7 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-weight: 600; font-size: .8125rem; vertical-align: bottom; }
 tbody th { font-weight: 400; }
 tr.own th { font-weight: 600; }
+th.left, td.left { text-align: left; }
 td.best { font-weight: 700; color: var(--good); }
 figure { margin: 1rem 0; max-width: 42rem; }
 figure img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
@@ -58,6 +70,23 @@ footer { border-top: 1px solid var(--line); margin-top: 2.5rem; padding-top: 1re
 """.strip()
 
 
+@dataclass(frozen=True)
+class Finding:
+    """The figure that matters in a section, beside its baseline's."""
+
+    measure: str
+    own: float
+    baseline: float
+    method: str
+    """Of the baseline."""
+    higher_is_better: bool
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the network is better than the baseline."""
+        return (self.own > self.baseline) == self.higher_is_better
+
+
 @dataclass
 class Section:
     """A part of the report."""
@@ -66,10 +95,7 @@ class Section:
     title: str
     blocks: list[str] = field(default_factory=list)
     """HTML, as the functions here give it."""
-
-    def add(self, *blocks: str) -> None:
-        """Append blocks of HTML."""
-        self.blocks += blocks
+    findings: list[Finding] = field(default_factory=list)
 
 
 def paragraph(text: str, *, soft: bool = False) -> str:
@@ -163,6 +189,30 @@ def columns(*blocks: str) -> str:
     return f'<div class="columns">{"".join(f"<div>{block}</div>" for block in blocks)}</div>'
 
 
+def glance(sections: Sequence[Section]) -> str:
+    """All findings in one table."""
+    head = ("", "measure", "network", "baseline", "")
+    rows = []
+    for section in sections:
+        for finding in section.findings:
+            own, other = (f"{value:.3f}" for value in (finding.own, finding.baseline))
+            marks = (" class=best", "") if finding.beaten else ("", " class=best")
+            rows.append(
+                f'<tr><th scope="row"><a href="#{section.id}">{html.escape(section.title)}</a></th>'
+                f"<td class=left>{html.escape(finding.measure)}</td><td{marks[0]}>{own}</td>"
+                f"<td{marks[1]}>{other}</td><td class=left>{html.escape(finding.method)}</td></tr>"
+            )
+    if not rows:
+        return ""
+    cells = "".join(
+        f'<th scope="col"{" class=left" if i in (1, 4) else ""}>{name}</th>' for i, name in enumerate(head)
+    )
+    return (
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{cells}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
 def page(title: str, lead: str, sections: Sequence[Section], foot: str) -> str:
     """The whole document."""
     links = "".join(f'<li><a href="#{s.id}">{html.escape(s.title)}</a></li>' for s in sections)
@@ -185,6 +235,7 @@ def page(title: str, lead: str, sections: Sequence[Section], foot: str) -> str:
 <h1>{html.escape(title)}</h1>
 {paragraph(lead)}
 <nav aria-label="Contents"><ul>{links}</ul></nav>
+{glance(sections)}
 </header>
 <main>
 {body}

@@ -9,7 +9,16 @@ from typing import Any
 import click
 
 from fastrnn.cli.corpora import CORPORA, ngram_bits_per_char
-from fastrnn.cli.demo.report import Section, columns, heading, paragraph, picture, preformatted, table
+from fastrnn.cli.demo.report import (
+    Finding,
+    Section,
+    columns,
+    heading,
+    paragraph,
+    picture,
+    preformatted,
+    table,
+)
 from fastrnn.data.sets import TextSplit
 from fastrnn.errors import MissingExtraError
 
@@ -141,4 +150,5 @@ def run(seconds: float, out: Path, seed: int) -> Section:
             picture(axes.figure, "Loss over the training steps, beside the n-gram model's"),
             paragraph(f"`fastrnn text generate {out / 'model.safetensors'}` writes more."),
         ],
+        [Finding("bits per character, lower is better", bits, baseline, other, higher_is_better=False)],
     )
