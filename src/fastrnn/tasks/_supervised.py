@@ -59,6 +59,7 @@ class SupervisedEstimator(TaskEstimator):
         width: int,
         outputs: int,
         pooling: str | None,
+        completed: Callable[[Sequential], Sequential] | None = None,
         strata: NDArray[np.int64] | None = None,
         resume: bool,
         learned: Callable[[], None],
@@ -76,6 +77,8 @@ class SupervisedEstimator(TaskEstimator):
             Gives the layers before the recurrent ones, made with this seed.
         width, outputs, pooling
             As for `build_network`.
+        completed : callable, optional
+            Makes the model from the network, where a task has more than it. Default: they are the same.
         strata : int array, [M], optional
             Classes that the held-out part has in the same proportion.
         resume : bool
@@ -95,7 +98,7 @@ class SupervisedEstimator(TaskEstimator):
         train, held_out = hold_out(len(sequences), self.validation_fraction, seeds[-1], strata)
         batches = self._batches(sequences, targets, train, seeds[-2])
         validation = self._batches(sequences, targets, held_out, 0) if held_out.size else None
-        model = build_network(
+        network = build_network(
             reader(seeds[0]),
             width,
             outputs,
@@ -108,6 +111,7 @@ class SupervisedEstimator(TaskEstimator):
             recurrent_dropout=self.recurrent_dropout,
             seeds=seeds,
         )
+        model = network if completed is None else completed(network)
 
         def measure(model: Any) -> float:
             assert validation is not None
