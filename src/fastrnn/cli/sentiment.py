@@ -52,15 +52,18 @@ def sentiment() -> None:
     help="Train on four fifths of the rows, and show how well the others are predicted, beside TF-IDF "
     "with logistic regression.",
 )
-@setting(_CLASSIFIER, "level", ("word", "character"), "What is read as one symbol.", section="Text")
-@setting(_CLASSIFIER, "max_vocabulary", int, "Symbols known, the most frequent.", section="Text", none="all")
-@setting(_CLASSIFIER, "min_count", int, "Read rarer symbols as the unknown one.", section="Text")
-@setting(_CLASSIFIER, "max_tokens", int, "Symbols of a text that are read.", section="Text", none="all")
+@setting(_CLASSIFIER, "level", ("word", "character", "subword"), "What is read as one token.", section="Text")
+@setting(_CLASSIFIER, "max_vocabulary", int, "Tokens known, the most frequent.", section="Text")
+@setting(_CLASSIFIER, "min_count", int, "Know tokens of at least so many texts.", section="Text")
+@setting(_CLASSIFIER, "max_tokens", int, "Tokens of a text that are read.", section="Text")
+@setting(_CLASSIFIER, "ngrams", bool, "Learn a linear model of n-grams beside.", section="Network")
 @common(
     _CLASSIFIER,
     "Network",
     "cell num_layers hidden_size bidirectional embedding_size pooling dropout recurrent_dropout",
+    embedding_size="Numbers that stand for one token.",
 )
+@setting(_CLASSIFIER, "token_dropout", float, "Probability of hiding a token.", section="Network")
 @common(
     _CLASSIFIER,
     "Training",
@@ -216,7 +219,18 @@ def explain(
         html.write_text(explanation.html(), encoding="utf-8")
     if plot is not None:
         explanation.plot(plot)
-    click.echo(json.dumps(explanation.to_dict()) if as_json else str(explanation))
+    if not as_json:
+        click.echo(str(explanation))
+        return
+    facts = {
+        "text": explanation.text,
+        "label": explanation.label,
+        "probability": explanation.probability,
+        "baseline": explanation.baseline,
+        "log_odds": explanation.log_odds,
+        "words": [entry._asdict() for entry in explanation.words],
+    }
+    click.echo(json.dumps(facts, ensure_ascii=False))
 
 
 def linear_baseline(X_train: Any, y_train: Any, X_test: Any, y_test: Any) -> Any:

@@ -38,9 +38,10 @@ class Setting(click.Option):
     Importing scikit-learn takes a second, which ``fastrnn --help`` should not cost.
     """
 
-    def __init__(self, *args: Any, estimator: str, section: str, **attributes: Any) -> None:
+    def __init__(self, *args: Any, estimator: str, section: str, none: str | None, **attributes: Any) -> None:
         self.estimator = estimator
         self.section = section
+        self.none = none
         super().__init__(*args, **attributes)
 
     def get_default(self, ctx: click.Context, call: bool = True) -> Any:
@@ -48,6 +49,11 @@ class Setting(click.Option):
         if call and ctx.resilient_parsing:
             return None  # the shell asks for completions: nobody will use it
         return _defaults(self.estimator)[str(self.name)]
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Names and help, with the default in words where it is None."""
+        self.show_default = (self.get_default(ctx, call=False) is None and self.none) or True
+        return super().get_help_record(ctx)
 
 
 class SectionedCommand(click.Command):
@@ -96,7 +102,7 @@ def setting(
         section=section,
         type=kind,
         help=text,
-        show_default=none or True,
+        none=none,
     )
 
 
