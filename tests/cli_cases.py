@@ -23,7 +23,7 @@ def process(*arguments: Any) -> list[str]:
 def succeed(*arguments: Any, **how: Any) -> Result:
     """A command that does its work."""
     result = run(*arguments, **how)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0, (result.output, result.exception)
     return result
 
 

@@ -94,6 +94,7 @@ class SupervisedEstimator(TaskEstimator):
             *sequences, *(targets if isinstance(targets, list) else [targets]), [len(s) for s in sequences]
         )
         seed = self._resumed_seed(described) if resume else self._draw_seed()
+        self.seed_ = seed  # before the training: checkpoints hold it
         seeds = [int(state) for state in np.random.SeedSequence(seed).generate_state(SEEDS + 2)]
         train, held_out = hold_out(len(sequences), self.validation_fraction, seeds[-1], strata)
         batches = self._batches(sequences, targets, train, seeds[-2])

@@ -90,7 +90,7 @@ def demo(out: Path, only: tuple[str, ...], seconds: float | None, seed: int) -> 
 def _foot(seconds: float) -> str:
     facts = collect()
     versions = f"fastrnn {facts['version']}, Python {facts['python']}, NumPy {facts['numpy']}"
-    machine = f"{platform.machine()}, {facts['isa'] or facts['backend']}, {facts['threads'] or 1} threads"
+    machine = f"{platform.machine()}, {facts['isa'] or facts['backend']}, threads: {facts['threads'] or 1}"
     date = datetime.date.today().isoformat()
     return (
         f"Made by `fastrnn demo` in {seconds:.0f} seconds on {date}: {versions}; "

@@ -52,7 +52,8 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-weight: 600; font-size: .8125rem; vertical-align: bottom; }
 tbody th { font-weight: 400; }
 tr.own th { font-weight: 600; }
-th.left, td.left { text-align: left; }
+td.left { text-align: left; white-space: normal; min-width: 8rem; }
+th small { display: block; color: var(--soft); font-weight: 400; }
 td.best { font-weight: 700; color: var(--good); }
 figure { margin: 1rem 0; max-width: 42rem; }
 figure img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
@@ -66,6 +67,8 @@ pre { background: var(--panel); border: 1px solid var(--line); border-radius: .4
 .words { background: #fff; color: #1c2128; border: 1px solid var(--line); border-radius: .4rem;
   padding: .75rem 1rem; margin: .5rem 0; overflow-x: auto; }
 code { font: .875em ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { th, td { padding-left: .45rem; padding-right: .45rem; }
+  tbody th { white-space: normal; min-width: 7rem; } h1 { font-size: 1.6rem; } }
 footer { border-top: 1px solid var(--line); margin-top: 2.5rem; padding-top: 1rem; padding-bottom: 2rem; }
 """.strip()
 
@@ -191,24 +194,22 @@ def columns(*blocks: str) -> str:
 
 def glance(sections: Sequence[Section]) -> str:
     """All findings in one table."""
-    head = ("", "measure", "network", "baseline", "")
     rows = []
     for section in sections:
         for finding in section.findings:
             own, other = (f"{value:.3f}" for value in (finding.own, finding.baseline))
             marks = (" class=best", "") if finding.beaten else ("", " class=best")
             rows.append(
-                f'<tr><th scope="row"><a href="#{section.id}">{html.escape(section.title)}</a></th>'
-                f"<td class=left>{html.escape(finding.measure)}</td><td{marks[0]}>{own}</td>"
-                f"<td{marks[1]}>{other}</td><td class=left>{html.escape(finding.method)}</td></tr>"
+                f'<tr><th scope="row"><a href="#{section.id}">{html.escape(section.title)}</a>'
+                f"<small>{html.escape(finding.measure)}</small></th>"
+                f"<td{marks[0]}>{own}</td><td{marks[1]}>{other}</td>"
+                f"<td class=left>{html.escape(finding.method)}</td></tr>"
             )
     if not rows:
         return ""
-    cells = "".join(
-        f'<th scope="col"{" class=left" if i in (1, 4) else ""}>{name}</th>' for i, name in enumerate(head)
-    )
+    head = '<th scope="col"></th><th scope="col">network</th><th scope="col" colspan="2">baseline</th>'
     return (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{cells}</tr></thead>'
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

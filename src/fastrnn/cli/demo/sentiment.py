@@ -24,7 +24,7 @@ __all__ = ["run"]
 _EXPLAINED = (
     "Good morning everyone, what a lovely day to be out with friends!",
     "Two hours late again and nobody at the airline picks up the phone. Never again.",
-    "Honestly the new update is not bad at all",
+    "The conference starts at nine in hall 3, bring your badge.",
 )
 
 
