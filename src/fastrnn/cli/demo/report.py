@@ -52,8 +52,7 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-weight: 600; font-size: .8125rem; vertical-align: bottom; }
 tbody th { font-weight: 400; }
 tr.own th { font-weight: 600; }
-td.left { text-align: left; white-space: normal; min-width: 8rem; }
-th small { display: block; color: var(--soft); font-weight: 400; }
+th small { display: block; white-space: normal; color: var(--soft); font-weight: 400; }
 td.best { font-weight: 700; color: var(--good); }
 figure { margin: 1rem 0; max-width: 42rem; }
 figure img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
@@ -201,13 +200,12 @@ def glance(sections: Sequence[Section]) -> str:
             marks = (" class=best", "") if finding.beaten else ("", " class=best")
             rows.append(
                 f'<tr><th scope="row"><a href="#{section.id}">{html.escape(section.title)}</a>'
-                f"<small>{html.escape(finding.measure)}</small></th>"
-                f"<td{marks[0]}>{own}</td><td{marks[1]}>{other}</td>"
-                f"<td class=left>{html.escape(finding.method)}</td></tr>"
+                f"<small>{html.escape(finding.measure)}; baseline: {html.escape(finding.method)}</small></th>"
+                f"<td{marks[0]}>{own}</td><td{marks[1]}>{other}</td></tr>"
             )
     if not rows:
         return ""
-    head = '<th scope="col"></th><th scope="col">network</th><th scope="col" colspan="2">baseline</th>'
+    head = '<th scope="col"></th><th scope="col">network</th><th scope="col">baseline</th>'
     return (
         f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
