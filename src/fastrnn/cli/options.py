@@ -11,7 +11,7 @@ import click.shell_completion
 from fastrnn.cli.settings import Decorator, F, setting
 from fastrnn.cli.tables import first_columns
 
-__all__ = ["COLUMN", "MODEL", "TABLE", "common", "ordered", "reading_options", "training_options"]
+__all__ = ["COLUMN", "MODEL", "TABLE", "Numbers", "common", "ordered", "reading_options", "training_options"]
 
 MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 TABLE = click.Path(exists=True, dir_okay=False, allow_dash=True)
@@ -33,6 +33,23 @@ class _Column(click.ParamType):  # type: ignore[type-arg]  # generic in some ver
 
 
 COLUMN = _Column()
+
+
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """Numbers with commas between."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """A tuple of float."""
+        if not isinstance(value, str):
+            return tuple(value)
+        try:
+            return tuple(float(word) for word in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers with commas between", param, ctx)
 
 
 class _Described(NamedTuple):
