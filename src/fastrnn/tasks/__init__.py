@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastrnn.tasks.forecasting import Forecaster
     from fastrnn.tasks.text_generation import TextGenerator
 
-__all__ = ["TextGenerator"]
+__all__ = ["Forecaster", "TextGenerator"]
 
-_MODULES = {"TextGenerator": "fastrnn.tasks.text_generation"}
+_MODULES = {
+    "Forecaster": "fastrnn.tasks.forecasting",
+    "TextGenerator": "fastrnn.tasks.text_generation",
+}
 
 
 def __getattr__(name: str) -> Any:
