@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastrnn.tasks.sequences import SequenceClassifier, SequenceRegressor, SequenceTagger
     from fastrnn.tasks.text_generation import TextGenerator
 
-__all__ = ["TextGenerator"]
+__all__ = ["SequenceClassifier", "SequenceRegressor", "SequenceTagger", "TextGenerator"]
 
-_MODULES = {"TextGenerator": "fastrnn.tasks.text_generation"}
+_MODULES = {
+    "SequenceClassifier": "fastrnn.tasks.sequences",
+    "SequenceRegressor": "fastrnn.tasks.sequences",
+    "SequenceTagger": "fastrnn.tasks.sequences",
+    "TextGenerator": "fastrnn.tasks.text_generation",
+}
 
 
 def __getattr__(name: str) -> Any:

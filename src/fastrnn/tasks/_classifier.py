@@ -1,4 +1,4 @@
-"""What all classifiers of whole sequences share, whatever their input: classes, probabilities, evaluation."""
+"""What estimators of classes share, whatever their input: labels, probabilities, calibration, evaluation."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from fastrnn.tasks._classes import (
 from fastrnn.tasks._evaluation import ClassificationEvaluation, evaluate_classes
 from fastrnn.tasks._supervised import Prepare, SupervisedEstimator
 
-__all__ = ["SupervisedClassifier", "check_calibration", "known_labels", "probabilities"]
+__all__ = ["SupervisedClassifier", "TellsClasses"]
 
 
-class SupervisedClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
-    """A class for each sequence; a subclass says with `_encoded` what the network reads."""
+class TellsClasses(SupervisedEstimator):
+    """Answers with one of some classes, be it for a sequence or for each step."""
 
     _unit: ClassVar[str] = "nats"
     _items: ClassVar[str] = "sequence"
@@ -42,9 +42,51 @@ class SupervisedClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignor
     classes_: NDArray[Any]
     temperature_: float
 
-    def _encoded(self, X: Any) -> Sequence[Array]:
-        """Check what is to be predicted, and give what the fitted network reads."""
-        raise NotImplementedError
+    def _check_calibration(self, rows: int) -> None:
+        check_bool("calibrate", self.calibrate)
+        if self.calibrate and not held_out_count(rows, self.validation_fraction):
+            raise ValueError(
+                "calibrate=True needs at least 10 held-out rows: "
+                f"validation_fraction={self.validation_fraction} of {rows} rows are too few"
+            )
+
+    def _probabilities(self, logits: Array) -> NDArray[np.float64]:
+        """Softmax of logits ``[..., C]`` over the temperature."""
+        exact: NDArray[np.float64] = softmax(logits.astype(np.float64) / self.temperature_, axis=-1)
+        return exact
+
+    def _evaluate_labels(
+        self, labels: NDArray[Any], predicted: NDArray[np.float64]
+    ) -> ClassificationEvaluation:
+        if (labels.dtype.kind in "US") != (self.classes_.dtype.kind in "US"):
+            kind = self.classes_.dtype
+            raise ValueError(f"y holds {labels.dtype} labels such as {labels[0]!r}, the classes are {kind}")
+        return evaluate_classes(labels, predicted, self.classes_)
+
+    # Files
+
+    def _settings(self) -> dict[str, Any]:
+        settings = super()._settings()
+        if isinstance(self.class_weight, Mapping):
+            # The keys of a JSON object are strings, which labels need not be.
+            names = np.asarray(list(self.class_weight)).tolist()
+            pairs = zip(names, self.class_weight.values(), strict=True)
+            settings["class_weight"] = [[name, float(weight)] for name, weight in pairs]
+        return settings
+
+    def _fitted_metadata(self) -> dict[str, Any]:
+        return {"classes": classes_to_dict(self.classes_), "temperature": self.temperature_}
+
+    def _restore_fitted(self, content: Mapping[str, Any]) -> None:
+        self.classes_ = classes_from_dict(content["classes"])
+        self.temperature_ = float(content["temperature"])
+        pairs: Any = self.class_weight
+        if isinstance(pairs, list):
+            self.class_weight = dict(pairs)
+
+
+class SupervisedClassifier(ClassifierMixin, TellsClasses):  # type: ignore[misc]
+    """A class for each sequence."""
 
     def _fit_classes(
         self,
@@ -65,7 +107,7 @@ class SupervisedClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignor
         """
         classes, indices = encode_classes(y, len(sequences))
         weights = class_weights(self.class_weight, classes, indices)
-        check_calibration(self.calibrate, len(sequences), self.validation_fraction)
+        self._check_calibration(len(sequences))
         read = sequences
 
         def prepared(rows: NDArray[np.int64]) -> tuple[Sequence[Array], Array]:
@@ -117,7 +159,7 @@ class SupervisedClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignor
             As `fit`, or if X is of another kind than what the estimator was fitted on.
         """
         self._check_fitted()
-        return probabilities(self._answers(self._encoded(X)), self.temperature_)
+        return self._probabilities(self._answers(self._encoded(X)))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Likeliest class.
@@ -164,37 +206,4 @@ class SupervisedClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignor
             As `predict_proba`, or if `y` does not fit.
         """
         predicted = self.predict_proba(X)
-        labels = known_labels(check_labels(y, len(predicted)), self.classes_)
-        return evaluate_classes(labels, predicted, self.classes_)
-
-    # Files
-
-    def _fitted_metadata(self) -> dict[str, Any]:
-        return {"classes": classes_to_dict(self.classes_), "temperature": self.temperature_}
-
-    def _restore_fitted(self, content: Mapping[str, Any]) -> None:
-        self.classes_ = classes_from_dict(content["classes"])
-        self.temperature_ = float(content["temperature"])
-
-
-def probabilities(logits: Array, temperature: float) -> NDArray[np.float64]:
-    """Softmax of logits ``[..., C]`` over a temperature."""
-    exact: NDArray[np.float64] = softmax(logits.astype(np.float64) / temperature, axis=-1)
-    return exact
-
-
-def check_calibration(calibrate: bool, rows: int, validation_fraction: float) -> None:
-    """Refuse to calibrate without a part that is held out."""
-    check_bool("calibrate", calibrate)
-    if calibrate and not held_out_count(rows, validation_fraction):
-        raise ValueError(
-            f"calibrate=True needs at least 10 held-out rows: validation_fraction={validation_fraction} of "
-            f"{rows} rows are too few"
-        )
-
-
-def known_labels(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
-    """Refuse labels that no class could be equal to: text where the classes are numbers, and vice versa."""
-    if (labels.dtype.kind in "US") != (classes.dtype.kind in "US"):
-        raise ValueError(f"y holds {labels.dtype} labels such as {labels[0]!r}, classes are {classes.dtype}")
-    return labels
+        return self._evaluate_labels(check_labels(y, len(predicted)), predicted)

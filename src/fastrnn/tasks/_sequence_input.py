@@ -401,16 +401,13 @@ class SequenceCoder:
             raise ValueError("X holds numbers that are too large for float32: scale them down")
         return np.split(flat, np.cumsum([len(item) for item in chunk])[:-1])
 
-    def layers(self, embedding_size: int, projection: int | None, seed: int) -> tuple[list[Layer], int]:
-        """Layers before the recurrent ones, and the width of what they give."""
+    def layers(self, embedding_size: int, projection: int | None, seed: int) -> list[Layer]:
+        """Layers that read what `encode` gives, before the recurrent ones; maybe none."""
         if self.symbols is not None:
             # A vector that nothing is learned about is zero, which says nothing.
             fixed = None if self.learns_unknown else 0
-            table = Embedding(len(self.symbols) + 1, embedding_size, padding_idx=fixed, seed=seed)
-            return [table], embedding_size
-        if projection is None:
-            return [], self.width
-        return [Linear(self.width, projection, seed=seed)], projection
+            return [Embedding(len(self.symbols) + 1, embedding_size, padding_idx=fixed, seed=seed)]
+        return [] if projection is None else [Linear(self.width, projection, seed=seed)]
 
     # Files
 

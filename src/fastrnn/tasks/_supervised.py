@@ -53,6 +53,10 @@ class SupervisedEstimator(TaskEstimator):
         for name in ("dropout", "recurrent_dropout"):
             check_probability(name, getattr(self, name), allow_one=False)
 
+    def _encoded(self, X: Any) -> Sequence[Array]:
+        """Check what is to be predicted, and give what the fitted network reads."""
+        raise NotImplementedError
+
     def _fit_network(
         self,
         sequences: Sequence[Array],
@@ -99,6 +103,7 @@ class SupervisedEstimator(TaskEstimator):
             *sequences, *(targets if isinstance(targets, list) else [targets]), [len(s) for s in sequences]
         )
         seed = self._resumed_seed(described) if resume else self._draw_seed()
+        self.seed_ = seed  # before the training: checkpoints hold it
         seeds = [int(state) for state in np.random.SeedSequence(seed).generate_state(SEEDS + 2)]
         train, held_out = hold_out(len(sequences), self.validation_fraction, seeds[-1], strata)
         if prepare is not None:
