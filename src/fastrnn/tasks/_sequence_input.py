@@ -108,6 +108,8 @@ def read_sequences(estimator: BaseEstimator, X: Any, *, reset: bool) -> Sequence
 
 def _unwrapped(X: Any) -> Any:
     """Take pandas' containers of sequences apart; whatever else is an array becomes one."""
+    if hasattr(X, "toarray"):  # of SciPy's sparse arrays, one is also a mapping
+        return X
     if isinstance(X, (np.ndarray, list, tuple, str, bytes, Mapping)) or X is None:
         return _column(X) if isinstance(X, np.ndarray) else X
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):  # a DataFrame
@@ -117,11 +119,7 @@ def _unwrapped(X: Any) -> Any:
         return list(values[:, 0]) if _holds_sequences(values) else X
     if hasattr(X, "to_numpy") and getattr(X, "ndim", 1) == 1:  # a Series
         return _column(X.to_numpy())
-    if hasattr(X, "__array__") or hasattr(X, "toarray"):
-        return X
-    if isinstance(X, Iterator):
-        return list(X)
-    return X
+    return list(X) if isinstance(X, Iterator) else X
 
 
 def _column(array: Array) -> Any:
@@ -144,7 +142,7 @@ def _is_table(X: Any) -> bool:
             return False
         return bool(X[0]) and all(isinstance(item[0], Number) for item in X)
     if isinstance(X, (str, bytes, Mapping)):
-        return False
+        return hasattr(X, "toarray")
     if isinstance(X, np.ndarray):
         if X.dtype.kind in "UT":
             return X.ndim == 0
