@@ -21,7 +21,7 @@ from fastrnn.cli.options import (
 )
 from fastrnn.cli.output import AS_JSON, check_table_output, check_writable, table_output, write_table
 from fastrnn.cli.series_tables import SeriesColumns
-from fastrnn.cli.settings import F, SectionedCommand, explicit_settings, setting
+from fastrnn.cli.settings import Decorator, F, SectionedCommand, explicit_settings, setting
 from fastrnn.cli.tables import read_table
 from fastrnn.cli.training import prepare, train as fit_and_save
 from fastrnn.errors import require
@@ -69,27 +69,48 @@ def _columns(function: F) -> F:
     )(function)
 
 
+class _Calendar(click.Choice):  # type: ignore[type-arg]
+    """``auto``, or a truth."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What the estimator takes."""
+        word = super().convert(value, param, ctx)
+        return {"yes": True, "no": False}.get(word, word)
+
+
+class _Known(click.ParamType):  # type: ignore[type-arg]
+    """``all``, ``none``, or names with commas between."""
+
+    name = "columns"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What the estimator takes."""
+        if value == "all" or not isinstance(value, str):
+            return value
+        return () if value == "none" else tuple(value.split(","))
+
+
 def _settings(function: F) -> F:
-    def own(name: str, kind: Any, text: str, none: str | None = None) -> Any:
+    def own(name: str, kind: Any, text: str, none: str | None = None) -> Decorator:
         return setting(_FORECASTER, name, kind, text, section="Forecast", none=none)
 
     return ordered(
         own("horizon", int, "Steps ahead that are learned."),
-        own("window", int, "Steps that each forecast looks back.", "as the data suggests"),
+        own("window", int, "Steps back that are looked at at once.", "as the data suggests"),
         own("strategy", ("direct", "recursive"), "All steps at once, or one after the other."),
         own("quantiles", Numbers(), "Quantiles that are learned."),
-        own("season", int, "Steps of a season.", "from the calendar"),
-        common(
-            _FORECASTER,
-            "Network",
-            "cell num_layers hidden_size dropout recurrent_dropout",
-        ),
+        own("target", ("auto", "level", "difference", "seasonal"), "What is predicted of the values."),
+        own("season", int, "Steps of a season.", "found in the data"),
+        own("calendar", _Calendar(["auto", "yes", "no"]), "Look at hour, weekday and season of the year."),
+        own("known_future", _Known(), "Covariates known ahead: all, none, or names with commas between."),
+        own("missing", ("carry", "raise"), "Carry the last value on, or refuse."),
+        common(_FORECASTER, "Network", "cell num_layers hidden_size dropout recurrent_dropout"),
         common(
             _FORECASTER,
             "Training",
             "epochs max_seconds batch_size learning_rate schedule optimizer weight_decay clip_norm "
             "validation_fraction patience random_state n_threads checkpoint_every",
-            batch_size="Windows that are learned from at once.",
+            batch_size="Places of the series that are learned from at once.",
             validation_fraction="Part at the end of the series that is held out.",
         ),
     )(function)
@@ -161,10 +182,12 @@ def predict(
     if future is not None:
         table = read_table(future, encoding=encoding, header=header)
         X_future = columns.read(table, with_values=False)[1]
-    found = forecaster.predict(horizon, X_future=X_future, quantiles=quantiles)
+    levels = forecaster.quantiles if quantiles is None else quantiles
+    points = forecaster.predict(horizon, X_future=X_future)
+    bands = forecaster.predict(horizon, X_future=X_future, quantiles=levels) if levels else None
     if plot is not None:
-        forecaster.plot(horizon, X_future=X_future, quantiles=quantiles, path=plot)
-    write_table(_long(found, columns), output, as_json=as_json)
+        forecaster.plot(horizon, X_future=X_future, quantiles=levels, path=plot)
+    write_table(_long(points, bands, columns), output, as_json=as_json)
 
 
 @forecast.command(cls=SectionedCommand)
@@ -208,20 +231,23 @@ def backtest(
     click.echo(json.dumps(result.to_dict()) if as_json else str(result))
 
 
-def _long(found: Any, columns: SeriesColumns) -> pandas.DataFrame:
-    """A forecast as a table: [series,] time, then a column for each figure."""
+def _long(points: Any, bands: Any, columns: SeriesColumns) -> pandas.DataFrame:
+    """A forecast as a table: [series,] time, then each variable and its quantiles."""
     pandas = require("pandas", "tasks")
-    parts = found if isinstance(found, dict) else {None: found}
     frames = []
-    for name, part in parts.items():
-        frame = part.to_frame() if isinstance(part, pandas.Series) else part
-        frame = frame.set_axis([_title(column) for column in frame.columns], axis=1)
+    for name in points if columns.series is not None else (None,):
+        point = points if name is None else points[name]
+        frame = pandas.DataFrame(point)  # of a Series or a DataFrame
+        if bands is not None:
+            band = bands if name is None else bands[name]
+            titles = [_title(column, len(columns.values) > 1) for column in band.columns]
+            frame = pandas.concat([frame, band.set_axis(titles, axis=1)], axis=1)
         frame.insert(0, columns.time or "step", frame.index)
         if name is not None:
-            frame.insert(0, columns.series, name)
+            frame.insert(0, str(columns.series), name)
         frames.append(frame)
     return pandas.concat(frames, ignore_index=True)
 
 
-def _title(column: Any) -> str:
-    return " ".join(map(str, column)) if isinstance(column, tuple) else str(column)
+def _title(column: Any, several: bool) -> str:
+    return f"{column[0]} q{column[1]:g}" if several else f"q{column:g}"

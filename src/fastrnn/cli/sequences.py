@@ -25,7 +25,6 @@ from fastrnn.cli.sequence_tables import Layout
 from fastrnn.cli.settings import SectionedCommand, setting
 from fastrnn.cli.tables import Table, read_table
 from fastrnn.cli.training import prepare, train as fit_and_save
-from fastrnn.errors import require
 
 __all__ = ["sequences"]
 
@@ -200,7 +199,7 @@ def evaluate(
         y = as_known(labels(examples.table, label), estimator.classes_)
         report(estimator.evaluate(examples.X, y), {}, model=model.name, as_json=as_json, plot=plot)
     else:
-        _report_numbers(estimator, examples.X, numbers(examples.table, label), model.name, as_json, plot)
+        _report_numbers(estimator, examples.X, numbers(examples.table, label), as_json, plot)
 
 
 def _guess_task(table: Table, label: str) -> str:
@@ -216,16 +215,8 @@ def _guess_task(table: Table, label: str) -> str:
     return task
 
 
-def _report_numbers(
-    estimator: Any, X: list[Any], y: Any, model: str, as_json: bool, plot: Path | None
-) -> None:
-    pandas = require("pandas", "tasks")
+def _report_numbers(estimator: Any, X: list[Any], y: Any, as_json: bool, plot: Path | None) -> None:
     evaluation = estimator.evaluate(X, y)
     if plot is not None:
         evaluation.plot(plot)
-    facts = evaluation.to_dict()
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    click.echo(str(evaluation))
-    assert pandas is not None and model
+    click.echo(json.dumps(evaluation.to_dict()) if as_json else str(evaluation))

@@ -32,12 +32,16 @@ def prepare(ctx: click.Context, task: type) -> Any:
     Raises
     ------
     ValueError
-        If the model cannot be written, there is nothing to resume, or there is and nobody asked for it.
+        If the task does not have a setting that was given, the model cannot be written, there is nothing to
+        resume, or there is and nobody asked for it.
     """
     output: Path = ctx.params["output"]
     check_writable(output)  # before the work rather than after it
     checkpoint = checkpoint_path(output)
     settings = explicit_settings(ctx)
+    known = task().get_params()
+    for name in settings.keys() - known.keys():
+        raise ValueError(f"--{name.replace('_', '-')} is no setting of a {task.__name__}")
     if ctx.params["resume"]:
         if not checkpoint.exists():
             raise ValueError(f"nothing to resume: there is no {checkpoint}")
@@ -47,7 +51,7 @@ def prepare(ctx: click.Context, task: type) -> Any:
             f"{checkpoint} holds an interrupted training: continue it with --resume, "
             "or delete it to begin anew"
         )
-    known = task().get_params()  # a checkpoint of another task is refused by fit, in words
+    # A checkpoint of another task, with other settings, is refused by fit.
     settings = {name: value for name, value in settings.items() if name in known}
     return task(**{**settings, "checkpoint": checkpoint, "progress": not ctx.params["quiet"]})
 
