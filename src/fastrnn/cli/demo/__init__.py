@@ -29,8 +29,8 @@ class _Part:
 
 _PARTS = {
     "text": _Part("Text generation", 45.0),
-    "sentiment": _Part("Sentiment", 50.0),
-    "forecasting": _Part("Forecasting", 30.0),
+    "sentiment": _Part("Sentiment", 40.0),
+    "forecasting": _Part("Forecasting", 25.0),
     "sequences": _Part("Sequences", 10.0),
 }
 _LEAD = (
