@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -223,9 +224,11 @@ def _frequency(index: Any, label: str) -> str:
     if len(index) == 1:
         return "D"
     if len(index) >= 3:
-        found = pd.infer_freq(index)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it will return an offset instead of a str
+            found = pd.infer_freq(index)
         if found is not None:
-            return str(found)
+            return str(getattr(found, "freqstr", found))
     distances = pd.Series(index[1:] - index[:-1])
     usual, least = distances.mode()[0], distances.min()
     day = pd.Timedelta("1D")
@@ -285,8 +288,8 @@ def calendar_features(timeline: Timeline, periods: tuple[str, ...]) -> Array:
     clock = (local - local.normalize()) / pd.Timedelta("1D")
     places = {
         "day": np.asarray(clock, np.float64),
-        "week": np.asarray(local.dayofweek, np.float64) + np.asarray(clock, np.float64),
-        "year": np.asarray(local.dayofyear, np.float64) - 1 + np.asarray(clock, np.float64),
+        "week": np.asarray(local.day_of_week, np.float64) + np.asarray(clock, np.float64),
+        "year": np.asarray(local.day_of_year, np.float64) - 1 + np.asarray(clock, np.float64),
     }
     columns = []
     for name in periods:
