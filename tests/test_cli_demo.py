@@ -6,6 +6,8 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from cli_cases import failure, succeed
 
@@ -14,7 +16,7 @@ from fastrnn.cli.demo import report
 from fastrnn.data import sets
 from fastrnn.errors import MissingExtraError
 from fastrnn.plot import new_axes
-from fastrnn.tasks import SentimentClassifier, TextGenerator
+from fastrnn.tasks import Forecaster, SentimentClassifier, SequenceClassifier, TextGenerator
 
 TEXT = "the quick brown fox jumps over the lazy dog; " * 12
 VOID = {"meta", "img", "br"}
@@ -100,6 +102,31 @@ def test_sentiment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(check_page(page).all("img")) == 2
     assert page.count('class="words"') == 3
     assert "TF-IDF, logistic regression" in page
+
+
+def test_forecasting(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = pd.date_range("2012-01-01", periods=120)
+    weather = pd.DataFrame({"temp_max": np.sin(np.arange(120) / 3) + 10}, index=days)
+    monkeypatch.setattr(sets, "seattle_weather", lambda: weather)
+    result = succeed("demo", "--only", "forecasting", "--seconds", 0.4)
+    page = Path("demo-output/report.html").read_text()
+    assert len(check_page(page).all("img")) == 2
+    model = Forecaster.load("demo-output/forecast.model")
+    assert model.predict().index[0] == days[-14]  # the last days were held back
+    for name in ("naive", "seasonal naive", "ridge"):
+        assert name in result.stdout
+        assert f'<th scope="row">{name}</th>' in page
+
+
+def test_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = sets.digits_rows()
+    few = sets.LabelledSequences(X[:300], y[:300])
+    monkeypatch.setattr(sets, "digits_rows", lambda: few)
+    result = succeed("demo", "--only", "sequences", "--seconds", 0.5)
+    page = Path("demo-output/report.html").read_text()
+    assert len(check_page(page).all("img")) == 2
+    assert "logistic regression on all pixels" in result.stdout
+    assert SequenceClassifier.load("demo-output/digits.model").classes_.tolist() == [*range(10)]
 
 
 def test_missing_data_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
