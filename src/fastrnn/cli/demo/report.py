@@ -59,7 +59,7 @@ figure img { display: block; width: 100%; height: auto; background: #fff; border
   border-radius: .4rem; }
 figcaption { margin-top: .4rem; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: .4rem; padding: .75rem 1rem;
-  margin: .5rem 0; overflow: auto; max-height: 22rem; white-space: pre-wrap;
+  margin: .5rem 0; overflow: auto; max-height: 30rem; white-space: pre-wrap;
   font: .8125rem/1.5 ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 .columns { display: grid; gap: 0 1.5rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
