@@ -17,8 +17,8 @@ requirements = $(BIN)/python -c "import tomllib; extras = tomllib.load(open('pyp
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: $(VENV)/.installed ## train a small text generator, print its score beside a baseline's, draw its loss
-	$(BIN)/fastrnn demo --out demo-output
+demo: $(VENV)/.installed ## train on real data for three minutes, write demo-output/report.html; ARGS="--seconds 30"
+	$(BIN)/fastrnn demo --out demo-output $(ARGS)
 
 test: $(VENV)/.installed ## run the tests and the examples of the documentation; ARGS="-k lstm" narrows them
 	$(BIN)/python -m pytest $(ARGS)

@@ -201,7 +201,7 @@ def plot_history(
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend(framealpha=0.8, edgecolor="none")  # legible where it lies over a line
     return axes
 
 

@@ -6,7 +6,10 @@ import click
 
 from fastrnn.cli.demo import demo
 from fastrnn.cli.errors import OneLineErrors
+from fastrnn.cli.forecast import forecast
 from fastrnn.cli.info import info, version
+from fastrnn.cli.sentiment import sentiment
+from fastrnn.cli.sequences import sequences
 from fastrnn.cli.text import text
 
 __all__ = ["app"]
@@ -32,5 +35,8 @@ def app(traceback: bool) -> None:
 
 
 app.add_command(demo)
+app.add_command(forecast)
 app.add_command(info)
+app.add_command(sentiment)
+app.add_command(sequences)
 app.add_command(text)

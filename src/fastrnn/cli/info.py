@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 from fastrnn import backend
+from fastrnn.cli.output import AS_JSON
 
 __all__ = ["collect", "info", "version"]
 
@@ -48,7 +49,7 @@ def collect() -> dict[str, Any]:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 def info(as_json: bool) -> None:
     """Show version, instruction set, threads and backend."""
     facts = collect()

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
-__all__ = ["Decorator", "SectionedCommand", "explicit_settings", "setting"]
+__all__ = ["Decorator", "F", "SectionedCommand", "Setting", "explicit_settings", "setting"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,14 +38,22 @@ class Setting(click.Option):
     Importing scikit-learn takes a second, which ``fastrnn --help`` should not cost.
     """
 
-    def __init__(self, *args: Any, estimator: str, section: str, **attributes: Any) -> None:
+    def __init__(self, *args: Any, estimator: str, section: str, none: str | None, **attributes: Any) -> None:
         self.estimator = estimator
         self.section = section
+        self.none = none
         super().__init__(*args, **attributes)
 
     def get_default(self, ctx: click.Context, call: bool = True) -> Any:
         """Default of the estimator's parameter of the same name."""
+        if call and ctx.resilient_parsing:
+            return None  # the shell asks for completions: nobody will use it
         return _defaults(self.estimator)[str(self.name)]
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Names and help, with the default in words where it is None."""
+        self.show_default = (self.get_default(ctx, call=False) is None and self.none) or True
+        return super().get_help_record(ctx)
 
 
 class SectionedCommand(click.Command):
@@ -86,14 +94,15 @@ def setting(
     """
     if not isinstance(kind, (type, click.ParamType)):
         kind = click.Choice(list(kind))
+    option = "--" + name.replace("_", "-")
     return click.option(
-        "--" + name.replace("_", "-"),
+        f"{option}/--no-{option[2:]}" if kind is bool else option,
         cls=Setting,
         estimator=estimator,
         section=section,
         type=kind,
         help=text,
-        show_default=none or True,
+        none=none,
     )
 
 

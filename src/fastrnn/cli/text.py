@@ -10,14 +10,15 @@ from typing import Any
 import click
 
 from fastrnn.cli.corpora import CORPORA, ngram_bits_per_char, read_corpus, read_texts
-from fastrnn.cli.settings import Decorator, SectionedCommand, explicit_settings, setting
-from fastrnn.cli.training import train_text
+from fastrnn.cli.models import load_model
+from fastrnn.cli.options import MODEL, TABLE, common, training_options
+from fastrnn.cli.output import AS_JSON
+from fastrnn.cli.settings import SectionedCommand, setting
+from fastrnn.cli.training import prepare, train as fit_and_save
 
 __all__ = ["text"]
 
 _GENERATOR = "fastrnn.tasks.text_generation:TextGenerator"
-_FILES = click.Path(exists=True, dir_okay=False, allow_dash=True)
-_MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 _WEIGHTS = click.option(
     "--weights",
     type=click.Choice(["float32", "bfloat16", "int8"]),
@@ -25,14 +26,6 @@ _WEIGHTS = click.option(
     show_default=True,
     help="Compute with rounded weights: faster, a little less exact.",
 )
-
-
-def _network(name: str, kind: Any, text: str) -> Decorator:
-    return setting(_GENERATOR, name, kind, text, section="Network")
-
-
-def _training(name: str, kind: Any, text: str, none: str | None = None) -> Decorator:
-    return setting(_GENERATOR, name, kind, text, section="Training", none=none)
 
 
 def _rounded(generator: Any, weights: str) -> Any:
@@ -51,54 +44,32 @@ def text() -> None:
 
 
 @text.command(cls=SectionedCommand)
-@click.argument("files", nargs=-1, type=_FILES, metavar="[FILE]...")
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="MODEL",
-    help="File to write the model to.",
-)
+@click.argument("files", nargs=-1, type=TABLE, metavar="[FILE]...")
+@training_options
 @click.option(
     "--dataset",
     type=click.Choice(sorted(CORPORA)),
     help="Train on the training part of a known text instead of FILEs.",
 )
-@click.option("--resume", is_flag=True, help="Continue an interrupted training of MODEL.")
-@_network("cell", ("lstm", "gru", "rnn"), "Recurrent cell.")
-@_network("num_layers", int, "Recurrent layers on top of each other.")
-@_network("hidden_size", int, "Units of each recurrent layer.")
-@_network("embedding_size", int, "Numbers that stand for one character.")
-@_network("dropout", float, "Probability of dropping a value between layers.")
-@_network("recurrent_dropout", float, "Variational dropout on the recurrent path.")
-@_network("min_count", int, "Learn rarer characters as the unknown one.")
-@_training("epochs", int, "Passes over the text.", none="10, or as time allows")
-@_training("max_seconds", float, "Train for this long.", none="no limit")
-@_training("seq_len", int, "Characters that gradients reach back.")
-@_training("batch_size", int, "Places of the text read at once.")
-@_training("learning_rate", float, "The largest one.")
-@_training("schedule", ("cosine", "constant"), "Course of the learning rate.")
-@_training("optimizer", ("adam", "adamw", "rmsprop", "adagrad", "sgd"), "Update rule.")
-@_training("weight_decay", float, "Decay of the weights.")
-@_training("clip_norm", float, "Largest norm of the gradients.")
-@_training("validation_fraction", float, "Part at the end of the text that is held out.")
-@_training("patience", int, "Stop after so many epochs without progress.", none="never")
-@_training("random_state", int, "Seed: the same seed, the same weights.", none="random")
-@_training("n_threads", int, "Threads: any number, the same weights.", none="all cores")
-@_training("checkpoint_every", float, "Seconds between checkpoints.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@common(
+    _GENERATOR,
+    "Network",
+    "cell num_layers hidden_size embedding_size dropout recurrent_dropout",
+    embedding_size="Numbers that stand for one character.",
+)
+@setting(_GENERATOR, "min_count", int, "Learn rarer characters as the unknown one.", section="Network")
+@setting(_GENERATOR, "seq_len", int, "Characters that gradients reach back.", section="Training")
+@common(
+    _GENERATOR,
+    "Training",
+    "epochs max_seconds batch_size learning_rate schedule optimizer weight_decay clip_norm "
+    "validation_fraction patience random_state n_threads checkpoint_every",
+    epochs="Passes over the text. | 10, or as time allows",
+    batch_size="Places of the text read at once.",
+    validation_fraction="Part at the end of the text that is held out.",
+)
 @click.pass_context
-def train(
-    ctx: click.Context,
-    /,
-    files: tuple[str, ...],
-    output: Path,
-    dataset: str | None,
-    resume: bool,
-    quiet: bool,
-    **_: Any,
-) -> None:
+def train(ctx: click.Context, /, files: tuple[str, ...], dataset: str | None, **_: Any) -> None:
     """Train a text generator on FILEs.
 
     Each FILE is one document in UTF-8; - is standard input.
@@ -108,13 +79,15 @@ def train(
     """
     if bool(files) == bool(dataset):
         raise click.UsageError("give the text to train on: either FILEs or --dataset NAME")
+    from fastrnn.tasks import TextGenerator
+
+    generator = prepare(ctx, TextGenerator)
     texts = read_corpus(dataset, "train") if dataset else read_texts(files)
-    source = ["--dataset", dataset] if dataset else list(files)
-    train_text(texts, output, explicit_settings(ctx), resume=resume, quiet=quiet, source=source)
+    fit_and_save(ctx, generator, texts)
 
 
 @text.command()
-@click.argument("model", type=_MODEL)
+@click.argument("model", type=MODEL)
 @click.option(
     "-n",
     "--length",
@@ -154,9 +127,7 @@ def generate(
 
     The text appears on standard output as it is made.
     """
-    from fastrnn.tasks import TextGenerator
-
-    generator = _rounded(TextGenerator.load(model), weights)
+    generator = _rounded(load_model(model, "text")[0], weights)
     characters = generator.stream(
         length, prompt=prompt, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
     )
@@ -169,8 +140,8 @@ def generate(
 
 
 @text.command()
-@click.argument("model", type=_MODEL)
-@click.argument("files", nargs=-1, type=_FILES, metavar="[FILE]...")
+@click.argument("model", type=MODEL)
+@click.argument("files", nargs=-1, type=TABLE, metavar="[FILE]...")
 @click.option(
     "--dataset",
     type=click.Choice(sorted(CORPORA)),
@@ -180,13 +151,13 @@ def generate(
     "--baseline",
     "baseline_files",
     multiple=True,
-    type=_FILES,
+    type=TABLE,
     metavar="FILE",
     help="Compare with an n-gram model of this text, normally the model's training text "
     "(may be repeated). With --dataset the training part is used.",
 )
 @_WEIGHTS
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 def evaluate(
     model: Path,
     files: tuple[str, ...],
@@ -202,9 +173,7 @@ def evaluate(
     """
     if bool(files) == bool(dataset):
         raise click.UsageError("give the text to evaluate on: either FILEs or --dataset NAME")
-    from fastrnn.tasks import TextGenerator
-
-    generator = TextGenerator.load(model)
+    generator = load_model(model, "text")[0]
     texts = read_corpus(dataset, "test") if dataset else read_texts(files)
     facts: dict[str, Any] = {
         "characters": sum(map(len, texts)),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from fastrnn.cli.errors import INTERRUPTED
+from fastrnn.cli.output import check_writable
+from fastrnn.cli.settings import Setting, explicit_settings
 from fastrnn.training import TrainingInterrupted, checkpoint_metadata
 
-__all__ = ["checkpoint_path", "train_text"]
+__all__ = ["checkpoint_path", "prepare", "train"]
+
+_NOT_REPEATED = frozenset({"output", "resume", "quiet"})
 
 
 def checkpoint_path(output: Path) -> Path:
@@ -21,76 +24,96 @@ def checkpoint_path(output: Path) -> Path:
     return output.with_name(output.name + ".checkpoint")
 
 
-def train_text(
-    texts: Sequence[str],
-    output: Path,
-    given: dict[str, Any],
-    *,
-    resume: bool,
-    quiet: bool,
-    source: Sequence[str],
-) -> None:
-    """Train a text generator and write it to `output`.
+def prepare(ctx: click.Context, task: type) -> Any:
+    """The estimator to train, as the command line says; refuses what could not be saved in the end.
 
-    Parameters
-    ----------
-    texts : sequence of str
-        The documents.
-    output : Path
-        File of the model.
-    given : dict
-        Settings from the command line. A resumed training takes the others from its checkpoint.
-    resume, quiet : bool
-        The options of these names.
-    source : sequence of str
-        Arguments that named the texts, for the command that resumes.
+    A resumed training takes the settings that are not given from its checkpoint.
+
+    Raises
+    ------
+    ValueError
+        If the task does not have a setting that was given, the model cannot be written, there is nothing to
+        resume, or there is and nobody asked for it.
     """
-    from fastrnn.tasks import TextGenerator
-
-    _check_writable(output)  # before the work rather than after it
+    output: Path = ctx.params["output"]
+    check_writable(output)  # before the work rather than after it
     checkpoint = checkpoint_path(output)
-    settings = dict(given)
-    if resume:
+    settings = explicit_settings(ctx)
+    known = task().get_params()
+    for name in settings.keys() - known.keys():
+        raise ValueError(f"--{name.replace('_', '-')} is no setting of a {task.__name__}")
+    if ctx.params["resume"]:
         if not checkpoint.exists():
             raise ValueError(f"nothing to resume: there is no {checkpoint}")
-        settings = {**checkpoint_metadata(checkpoint).get("settings", {}), **given}
+        settings = {**checkpoint_metadata(checkpoint).get("settings", {}), **settings}
     elif checkpoint.exists():
         raise ValueError(
             f"{checkpoint} holds an interrupted training: continue it with --resume, "
             "or delete it to begin anew"
         )
-    settings.update(checkpoint=checkpoint, progress=not quiet)
-    generator = TextGenerator(**settings)
+    # A checkpoint of another task, with other settings, is refused by fit.
+    settings = {name: value for name, value in settings.items() if name in known}
+    return task(**{**settings, "checkpoint": checkpoint, "progress": not ctx.params["quiet"]})
+
+
+def train(ctx: click.Context, estimator: Any, *data: Any, notes: Mapping[str, Any] | None = None) -> None:
+    """Fit what `prepare` gave and write it to the output of the command.
+
+    Parameters
+    ----------
+    ctx : click.Context
+        Of a command with :func:`fastrnn.cli.options.training_options`.
+    estimator : TaskEstimator
+    *data
+        What `fit` takes.
+    notes : mapping, optional
+        Kept in the model file.
+    """
+    output: Path = ctx.params["output"]
+    checkpoint = checkpoint_path(output)
     try:
-        generator.fit(texts, resume=resume)
+        estimator.fit(*data, resume=ctx.params["resume"])
     except TrainingInterrupted as interrupt:
-        generator.save(output)
-        command = shlex.join(["fastrnn", "text", "train", *source, "-o", str(output), "--resume"])
+        estimator.save(output, notes)
         click.echo(
             f"\nInterrupted after {len(interrupt.history.step_loss):,} steps. {output} can be used as it is; "
-            f"{checkpoint} holds everything to continue:\n  {command}",
+            f"{checkpoint} holds everything to continue:\n  {_resuming(ctx)}",
             err=True,
         )
         raise click.exceptions.Exit(INTERRUPTED) from None
-    generator.save(output)
+    estimator.save(output, notes)
     checkpoint.unlink(missing_ok=True)
-    if not quiet:
-        click.echo(_summary(generator, output), err=True)
+    if not ctx.params["quiet"]:
+        click.echo(_summary(estimator, output), err=True)
 
 
-def _check_writable(output: Path) -> None:
-    folder = output.parent
-    if not folder.is_dir():
-        raise ValueError(f"{output} cannot be written: there is no directory {folder}")
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"{output} cannot be written: no permission to write to {folder}")
+def _resuming(ctx: click.Context) -> str:
+    """The command that continues: the same data; settings need not be repeated."""
+    words = ctx.command_path.split()
+    for parameter in ctx.command.params:
+        name = str(parameter.name)
+        value = ctx.params.get(name)
+        if isinstance(parameter, click.Argument):
+            words += value if isinstance(value, tuple) else [str(value)]
+        elif (
+            name not in _NOT_REPEATED
+            and not isinstance(parameter, Setting)
+            and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        ):
+            option = max(parameter.opts, key=len)
+            if getattr(parameter, "is_flag", False):
+                words.append(option)
+            else:
+                for item in value if isinstance(value, tuple) else (value,):
+                    words += [option, str(item)]
+    return shlex.join([*words, "-o", str(ctx.params["output"]), "--resume"])
 
 
-def _summary(generator: Any, output: Path) -> str:
-    history = generator.history_
-    parameters = sum(parameter.size for parameter in generator.model_.parameters())
+def _summary(estimator: Any, output: Path) -> str:
+    history = estimator.history_
+    parameters = sum(parameter.size for parameter in estimator.model_.parameters())
     parts = [f"{output}: {parameters:,} parameters", f"{len(history.step_loss):,} steps"]
     if "val_loss" in history:
-        best = min(history["val_loss"]) * generator._scale
-        parts.append(f"{best:.4f} bits per character on the held-out part")
+        best = min(history["val_loss"]) * estimator._scale
+        parts.append(f"{best:.4f} {estimator._unit} on the held-out part")
     return ", ".join(parts)

@@ -5,11 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastrnn.tasks.forecasting import Forecaster
+    from fastrnn.tasks.sentiment import SentimentClassifier
+    from fastrnn.tasks.sequences import SequenceClassifier, SequenceRegressor, SequenceTagger
     from fastrnn.tasks.text_generation import TextGenerator
 
-__all__ = ["TextGenerator"]
+__all__ = [
+    "Forecaster",
+    "SentimentClassifier",
+    "SequenceClassifier",
+    "SequenceRegressor",
+    "SequenceTagger",
+    "TextGenerator",
+]
 
-_MODULES = {"TextGenerator": "fastrnn.tasks.text_generation"}
+_MODULES = {
+    "Forecaster": "fastrnn.tasks.forecasting",
+    "SentimentClassifier": "fastrnn.tasks.sentiment",
+    "SequenceClassifier": "fastrnn.tasks.sequences",
+    "SequenceRegressor": "fastrnn.tasks.sequences",
+    "SequenceTagger": "fastrnn.tasks.sequences",
+    "TextGenerator": "fastrnn.tasks.text_generation",
+}
 
 
 def __getattr__(name: str) -> Any:

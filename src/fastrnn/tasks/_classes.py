@@ -16,9 +16,44 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from fastrnn._types import Array
 
-__all__ = ["calibrating_temperature", "class_weights", "encode_classes", "hold_out"]
+__all__ = [
+    "calibrating_temperature",
+    "check_labels",
+    "class_weights",
+    "classes_from_dict",
+    "classes_to_dict",
+    "encode_classes",
+    "held_out_count",
+    "hold_out",
+]
 
 _LEAST_HELD_OUT = 10  # rows: with fewer the best epoch is a matter of luck
+
+
+def check_labels(y: Any, rows: int) -> NDArray[Any]:
+    """Labels as an array of one type, ``[rows]``.
+
+    Raises
+    ------
+    ValueError
+        If `y` is missing, has not `rows` entries, holds missing values or labels of several types.
+    """
+    if y is None:
+        raise ValueError(
+            "y must hold the class of every row: requires y to be passed, but the target y is None"
+        )
+    labels: NDArray[Any] = column_or_1d(y, warn=True)
+    if len(labels) != rows:
+        raise ValueError(f"y must have as many entries as X has rows, {rows}; got {len(labels)}")
+    missing = [i for i, label in enumerate(labels) if label is None or label != label]
+    if missing:
+        raise ValueError(f"y must not hold missing values: y[{missing[0]}] is {labels[missing[0]]!r} (NaN)")
+    if labels.dtype.kind in "OT":
+        kinds = sorted({type(label).__name__ for label in labels})
+        if len(kinds) > 1:
+            raise ValueError(f"y must hold labels of one type, got {', '.join(kinds)}")
+        labels = np.asarray(labels.tolist())
+    return labels
 
 
 def encode_classes(y: Any, rows: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -29,26 +64,22 @@ def encode_classes(y: Any, rows: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     ValueError
         If `y` is missing, has not `rows` entries, holds missing values, or only one class.
     """
-    if y is None:
-        raise ValueError(
-            "y must hold the class of every row: requires y to be passed, but the target y is None"
-        )
-    labels = column_or_1d(y, warn=True)
-    if len(labels) != rows:
-        raise ValueError(f"y must have as many entries as X has rows, {rows}; got {len(labels)}")
-    missing = [i for i, label in enumerate(labels) if label is None or label != label]
-    if missing:
-        raise ValueError(f"y must not hold missing values: y[{missing[0]}] is {labels[missing[0]]!r} (NaN)")
-    if labels.dtype.kind == "O":
-        kinds = sorted({type(label).__name__ for label in labels})
-        if len(kinds) > 1:
-            raise ValueError(f"y must hold labels of one type, got {', '.join(kinds)}")
-        labels = np.asarray(labels.tolist())
+    labels = check_labels(y, rows)
     check_classification_targets(labels)
     classes, indices = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y must hold at least two classes, got one class: {classes.tolist()}")
     return classes, indices.astype(np.int64)
+
+
+def classes_to_dict(classes: NDArray[Any]) -> dict[str, Any]:
+    """Classes in types that JSON has."""
+    return {"dtype": classes.dtype.str, "labels": classes.tolist()}
+
+
+def classes_from_dict(content: Mapping[str, Any]) -> NDArray[Any]:
+    """Classes that `classes_to_dict` described."""
+    return np.array(content["labels"], np.dtype(content["dtype"]))
 
 
 def class_weights(
@@ -76,6 +107,12 @@ def class_weights(
     return np.asarray(weights, np.float32)
 
 
+def held_out_count(rows: int, fraction: float) -> int:
+    """How many rows `hold_out` holds out."""
+    count = round(fraction * rows)
+    return count if count >= _LEAST_HELD_OUT else 0
+
+
 def hold_out(
     rows: int, fraction: float, seed: int, classes: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -84,8 +121,8 @@ def hold_out(
     With `classes`, each is held out in its proportion, as far as each has two rows.
     """
     everything = np.arange(rows)
-    count = round(fraction * rows)
-    if count < _LEAST_HELD_OUT:
+    count = held_out_count(rows, fraction)
+    if not count:
         return everything, everything[:0]
     if classes is not None:
         sizes = np.bincount(classes)

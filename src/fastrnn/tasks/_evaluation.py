@@ -1,4 +1,4 @@
-"""What `evaluate` of a classifier returns."""
+"""What `evaluate` of classifiers and regressors returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from sklearn.metrics import (
     confusion_matrix,
     f1_score,
     log_loss,
+    mean_absolute_error,
+    mean_squared_error,
     precision_recall_fscore_support,
+    r2_score,
 )
 
 from fastrnn._types import Array
@@ -24,7 +27,12 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["ClassificationEvaluation", "evaluate_classes"]
+__all__ = [
+    "ClassificationEvaluation",
+    "RegressionEvaluation",
+    "evaluate_classes",
+    "evaluate_regression",
+]
 
 
 @dataclass(frozen=True)
@@ -139,4 +147,91 @@ def evaluate_classes(
             confusion_matrix(true, predicted, labels=labels), index=labels, columns=labels
         ),
         per_class=pandas.DataFrame(columns, index=labels),
+    )
+
+
+@dataclass(frozen=True)
+class RegressionEvaluation:
+    """How well numbers are predicted. ``str()`` is a table for people, `to_dict` one for machines."""
+
+    rows: int
+    """Sequences that were judged."""
+    mae: float
+    """Mean absolute error, in units of the targets; of several targets the mean."""
+    rmse: float
+    """Root of the mean squared error, likewise."""
+    r2: float
+    """Part of the variance here that is explained; NaN for a single row."""
+    mean_mae: float
+    """`mae` of always predicting the mean of the training: what to be compared with."""
+    mean_rmse: float
+    """`rmse` of that."""
+    true: NDArray[np.float64]
+    """``[rows]`` or ``[rows, K]``."""
+    predicted: NDArray[np.float64]
+    """Likewise."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures in types that JSON has."""
+        names = ("rows", "mae", "rmse", "r2", "mean_mae", "mean_rmse")
+        return {name: getattr(self, name) for name in names}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows:,} rows\n\n"
+            f"{'':22}{'MAE':>10}{'RMSE':>10}{'R2':>8}\n"
+            f"{'model':22}{self.mae:10.4g}{self.rmse:10.4g}{self.r2:8.3f}\n"
+            f"{'mean of the training':22}{self.mean_mae:10.4g}{self.mean_rmse:10.4g}"
+        )
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draw predicted against true numbers.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            Image file to write; the suffix decides the format.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        axes = new_axes(5.0, 4.5)
+        true, predicted = (a.reshape(len(a), -1) for a in (self.true, self.predicted))
+        for k in range(true.shape[1]):
+            axes.scatter(true[:, k], predicted[:, k], s=12, alpha=0.6, label=f"target {k}")
+        ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+        axes.plot(ends, ends, color="grey", linewidth=1, zorder=0)
+        if 1 < true.shape[1] <= 10:
+            axes.legend(frameon=False)
+        axes.set_xlabel("true")
+        axes.set_ylabel("predicted")
+        axes.set_title(f"MAE {self.mae:.4g}, R2 {self.r2:.3f}", fontsize=10)
+        if path is not None:
+            save_figure(axes, path)
+        return axes.figure  # type: ignore[return-value]  # of new axes, not a subfigure
+
+
+def evaluate_regression(
+    true: NDArray[np.float64], predicted: NDArray[np.float64], mean: NDArray[np.float64]
+) -> RegressionEvaluation:
+    """Judge predictions, ``[n]`` or ``[n, K]``, beside the `mean`, ``[K]``, of the training."""
+    constant = np.broadcast_to(mean if true.ndim == 2 else mean[0], true.shape)
+
+    def errors(answers: NDArray[np.float64]) -> tuple[float, float]:
+        squared = mean_squared_error(true, answers, multioutput="raw_values")
+        return float(mean_absolute_error(true, answers)), float(np.sqrt(squared).mean())
+
+    return RegressionEvaluation(
+        len(true),
+        *errors(predicted),
+        float(r2_score(true, predicted)) if len(true) > 1 else float("nan"),
+        *errors(constant),
+        true,
+        predicted,
     )

@@ -13,6 +13,8 @@ from fastrnn.training import TrainingEvent
 __all__ = ["Progress"]
 
 _LINE_SECONDS = 10.0
+_EPOCH_SECONDS = 1.0  # at least between two epochs that are shown, after the first ones
+_FIRST_EPOCHS = 10
 _SMOOTHING = 0.98
 
 
@@ -41,7 +43,7 @@ class Progress:
         self._per_step = per_step
         self._mean: float | None = None
         self._first: TrainingEvent | None = None
-        self._began = self._last = time.monotonic()
+        self._last = self._last_epoch = time.monotonic()
         self._bar = _bar() if sys.stderr.isatty() and importlib.util.find_spec("rich") else None
         self._task: Any = None
         if self._bar is not None:
@@ -56,17 +58,24 @@ class Progress:
         if event.kind == "step":
             mean = self._mean
             self._mean = event.loss if mean is None else _SMOOTHING * mean + (1 - _SMOOTHING) * event.loss
-        text = self._epoch(event) if event.kind == "epoch" else self._step(event)
-        if self._bar is not None:
-            if event.kind == "epoch":
-                self._bar.console.print(text, highlight=False)
-            else:
-                self._bar.update(self._task, completed=self._budget.done(), description=text)
-            return
         now = time.monotonic()
-        if event.kind == "epoch" or first or now - self._last >= _LINE_SECONDS:
+        ended = event.kind == "epoch"
+        text = self._epoch(event) if ended else self._step(event)
+        told = ended and (
+            event.epoch <= _FIRST_EPOCHS
+            or event.epoch == event.epochs
+            or now - self._last_epoch >= _EPOCH_SECONDS
+        )
+        if told:
+            self._last_epoch = now
+        if self._bar is not None:
+            if told:
+                self._bar.console.print(text, highlight=False)
+            elif not ended:
+                self._bar.update(self._task, completed=self._budget.done(), description=text)
+        elif told or first or now - self._last >= _LINE_SECONDS:
             self._last = now
-            percent = "" if event.kind == "epoch" else f"{100 * self._budget.done():3.0f} %  "
+            percent = "" if ended else f"{100 * self._budget.done():3.0f} %  "
             print(percent + text, file=sys.stderr, flush=True)
 
     def close(self) -> None:

@@ -62,13 +62,16 @@ class SavedEstimator(BaseEstimator):  # type: ignore[misc]
         """Take what `_fitted_metadata` gave."""
         raise NotImplementedError
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], notes: Mapping[str, Any] | None = None) -> None:
         """Write the fitted estimator, settings included, to one safetensors file.
 
         Parameters
         ----------
         path : path-like
             File to write. An existing file is replaced, completely or not at all.
+        notes : mapping, optional
+            Anything that JSON can hold, kept in the file:
+            ``fastrnn.serialization.read_metadata(path)["notes"]``.
 
         Raises
         ------
@@ -91,6 +94,7 @@ class SavedEstimator(BaseEstimator):  # type: ignore[misc]
                 "best_epoch": history.best_epoch,
                 "stopped": history.stopped,
             },
+            "notes": dict(notes or {}),
         }
         serialization.save(self.model_, path, metadata)
 

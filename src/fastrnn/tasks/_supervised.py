@@ -6,7 +6,7 @@ the work, from the held-out part to the best epoch, is here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,13 @@ from fastrnn.tasks._classes import hold_out
 from fastrnn.tasks._network import CELLS, SEEDS, build_network
 from fastrnn.training import evaluate
 
-__all__ = ["SupervisedEstimator"]
+__all__ = ["Prepare", "SupervisedEstimator"]
 
-_PREDICTED_AT_ONCE = 256  # rows; the bits of a row do not depend on it
+Prepare = Callable[[NDArray[np.int64]], tuple[Sequence[Array], Array | list[Array]]]
+
+# Of prediction at once; the bits of a row do not depend on it. Steps count with their padding.
+_ROWS_AT_ONCE = 256
+_STEPS_AT_ONCE = 1 << 18
 
 
 class SupervisedEstimator(TaskEstimator):
@@ -49,6 +53,10 @@ class SupervisedEstimator(TaskEstimator):
         for name in ("dropout", "recurrent_dropout"):
             check_probability(name, getattr(self, name), allow_one=False)
 
+    def _encoded(self, X: Any) -> Sequence[Array]:
+        """Check what is to be predicted, and give what the fitted network reads."""
+        raise NotImplementedError
+
     def _fit_network(
         self,
         sequences: Sequence[Array],
@@ -59,7 +67,9 @@ class SupervisedEstimator(TaskEstimator):
         width: int,
         outputs: int,
         pooling: str | None,
+        completed: Callable[[Sequential], Sequential] | None = None,
         strata: NDArray[np.int64] | None = None,
+        prepare: Prepare | None = None,
         resume: bool,
         learned: Callable[[], None],
     ) -> NDArray[np.int64]:
@@ -76,8 +86,13 @@ class SupervisedEstimator(TaskEstimator):
             Gives the layers before the recurrent ones, made with this seed.
         width, outputs, pooling
             As for `build_network`.
+        completed : callable, optional
+            Makes the model from the network, where a task has more than it. Default: they are the same.
         strata : int array, [M], optional
             Classes that the held-out part has in the same proportion.
+        prepare : callable, optional
+            Given the rows that are trained on, gives the sequences and targets of all rows as the network
+            sees them: scaled, for example, by what these rows tell. It is called once, before `reader`.
         resume : bool
         learned : callable
             Sets the other learned attributes; called once the network exists.
@@ -91,11 +106,14 @@ class SupervisedEstimator(TaskEstimator):
             *sequences, *(targets if isinstance(targets, list) else [targets]), [len(s) for s in sequences]
         )
         seed = self._resumed_seed(described) if resume else self._draw_seed()
+        self.seed_ = seed  # before the training: checkpoints hold it
         seeds = [int(state) for state in np.random.SeedSequence(seed).generate_state(SEEDS + 2)]
         train, held_out = hold_out(len(sequences), self.validation_fraction, seeds[-1], strata)
+        if prepare is not None:
+            sequences, targets = prepare(train)
         batches = self._batches(sequences, targets, train, seeds[-2])
         validation = self._batches(sequences, targets, held_out, 0) if held_out.size else None
-        model = build_network(
+        network = build_network(
             reader(seeds[0]),
             width,
             outputs,
@@ -108,6 +126,7 @@ class SupervisedEstimator(TaskEstimator):
             recurrent_dropout=self.recurrent_dropout,
             seeds=seeds,
         )
+        model = network if completed is None else completed(network)
 
         def measure(model: Any) -> float:
             assert validation is not None
@@ -146,9 +165,17 @@ class SupervisedEstimator(TaskEstimator):
         lengths = [len(sequence) for sequence in sequences]
         answers: list[Any] = [None] * len(sequences)
         with self._threads():
-            for rows in batch_indices(len(sequences), _PREDICTED_AT_ONCE, lengths=lengths):
+            for rows in _together(lengths):
                 x, valid = pad_sequences([sequences[i] for i in rows])
                 y, _ = self.model_(x, lengths=None if (valid == len(x)).all() else valid)
                 for place, i in enumerate(rows):
                     answers[i] = y[place] if pooled else y[: valid[place], place].copy()
         return np.stack(answers) if pooled else answers
+
+
+def _together(lengths: Sequence[int]) -> Iterator[NDArray[np.int64]]:
+    """Rows to compute at once: alike in length, and few enough for the memory."""
+    for rows in batch_indices(len(lengths), _ROWS_AT_ONCE, lengths=lengths):
+        longest = max(1, lengths[rows[-1]])
+        size = max(1, _STEPS_AT_ONCE // longest)
+        yield from (rows[start : start + size] for start in range(0, len(rows), size))

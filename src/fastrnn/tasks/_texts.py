@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_documents", "read_text_file", "split_documents"]
+import numpy as np
+
+__all__ = ["read_documents", "read_text_file", "read_texts", "split_documents"]
 
 
 def read_text_file(path: str | os.PathLike[str]) -> str:
@@ -79,3 +83,41 @@ def split_documents(documents: list[str], fraction: float) -> tuple[list[str], l
         last.append(document)
         rest -= len(document)
     return first, last[::-1]
+
+
+def read_texts(X: Any) -> list[str]:
+    """The texts in a list, an array ``[n]`` or ``[n, 1]``, a Series or a DataFrame of one column.
+
+    Raises
+    ------
+    TypeError
+        If ``X`` is or holds something else than texts.
+    ValueError
+        If ``X`` is empty, has several columns, or lacks a text.
+    """
+    if isinstance(X, (str, bytes, bytearray, os.PathLike)):
+        raise TypeError(f"X must be a list of texts, got a single {type(X).__name__}: pass [text]")
+    shape = getattr(X, "shape", None)
+    if shape is not None:
+        if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
+            raise ValueError(f"X must have shape (n,) or (n, 1): one text a row, got {tuple(shape)}")
+        values = np.asarray(X, dtype=object).ravel().tolist()
+    elif isinstance(X, Iterable) and not isinstance(X, (Mapping, Set)):
+        values = [value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value for value in X]
+    else:
+        raise TypeError(f"X must be a list, array, Series or one-column DataFrame, got {type(X).__name__}")
+    if not values:
+        raise ValueError("X must hold at least one text, got 0 sample(s)")
+    for i, value in enumerate(values):
+        if not isinstance(value, str):
+            _refuse_text(i, value)
+    return [str(value) for value in values]
+
+
+def _refuse_text(row: int, value: Any) -> None:
+    missing = value is None or (isinstance(value, Real) and math.isnan(value))
+    if missing or type(value).__name__ in ("NAType", "NaTType"):
+        raise ValueError(f"X must not hold missing texts: row {row} is {value!r}; drop it, or pass ''")
+    if isinstance(value, (bytes, bytearray)):
+        raise TypeError(f"X must hold texts, row {row} is bytes: decode them first, as in .decode('utf-8')")
+    raise TypeError(f"X must hold texts, row {row} is {value!r:.80} ({type(value).__name__})")

@@ -12,7 +12,6 @@ import numpy as np
 
 from fastrnn._checks import check_choice, check_float, check_int, check_positive_int, check_probability
 from fastrnn.data.text import Vocabulary
-from fastrnn.errors import TrainingInterrupted
 from fastrnn.layers.sequential import Sequential
 from fastrnn.losses import cross_entropy
 from fastrnn.tasks._base import TaskEstimator, digest
@@ -91,7 +90,8 @@ class TextGenerator(TaskEstimator):
         Seconds between checkpoints.
     progress : bool or callable, default False
         True shows progress on standard error; a callable is given every
-        :class:`fastrnn.training.TrainingEvent` and stops training by returning a true value.
+        :class:`fastrnn.training.TrainingEvent` and stops training by returning a true value. It may call
+        `generate` of the estimator in training.
 
     Attributes
     ----------
@@ -247,21 +247,17 @@ class TextGenerator(TaskEstimator):
         def validation(model: Any) -> float:
             return code_length(model, vocabulary, held_out, characters) / held_out_characters / self._scale
 
-        try:
-            self._train(
-                model,
-                windows,
-                cross_entropy,
-                validation=validation if held_out else None,
-                data=data,
-                items_per_step=windows.items_per_step,
-                carry_state=True,
-                resume=resume,
-            )
-        except TrainingInterrupted:
-            self._learned(model, vocabulary, characters)
-            raise
-        self._learned(model, vocabulary, characters)
+        self._learned(model, vocabulary, characters)  # before the end: a progress function may generate
+        self._train(
+            model,
+            windows,
+            cross_entropy,
+            validation=validation if held_out else None,
+            data=data,
+            items_per_step=windows.items_per_step,
+            carry_state=True,
+            resume=resume,
+        )
         return self
 
     def partial_fit(self, X: Any, y: None = None) -> Self:

@@ -1,0 +1,97 @@
+"""Forecast quantiles that hold what they promise: never crossing, and calibrated on held-out outcomes.
+
+References
+----------
+Y. Romano, E. Patterson, E. Candès: Conformalized quantile regression. NeurIPS 2019 (one-sided, section 4).
+
+V. Chernozhukov, I. Fernández-Val, A. Galichon: Quantile and probability curves without crossing. Econometrica
+78(3), 2010 (sorting never makes quantile forecasts worse).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn._types import Array
+
+__all__ = ["LEVELS", "apply_calibration", "calibrate", "conformal_quantiles"]
+
+LEVELS = np.concatenate([[0.001, 0.005], np.arange(1, 100) / 100, [0.995, 0.999]])
+"""Levels at which the errors of the held-out part are kept."""
+
+
+def conformal_quantiles(errors: Array, levels: Array) -> Array:
+    """Quantiles of errors ``[n]``, each taken a little further out, as conformal prediction does for n outcomes."""
+    n = len(errors)
+    outward = np.clip(0.5 + (levels - 0.5) * (n + 1) / n, 0.0, 1.0)
+    found: Array = np.quantile(errors, outward)
+    return found
+
+
+def calibrate(forecasts: Array, outcomes: Array, there: NDArray[np.bool_]) -> Array:
+    """Quantiles of what the outcomes exceed the forecasts by.
+
+    Parameters
+    ----------
+    forecasts : array, [M, H, V, Q]
+    outcomes : array, [M, H, V]
+    there : bool array, [M, H, V]
+        Which outcomes are known.
+
+    Returns
+    -------
+    array, [H, V, Q, LEVELS]
+        Where a step ahead has no outcome, those of the last step before it that has; else 0.
+    """
+    H, V, Q = forecasts.shape[1:]
+    found = np.zeros((H, V, Q, len(LEVELS)))
+    for h in range(H):
+        for v in range(V):
+            known = there[:, h, v]
+            if known.any():
+                errors = outcomes[known, h, v, None] - forecasts[known, h, v]
+                for q in range(Q):
+                    found[h, v, q] = conformal_quantiles(errors[:, q], LEVELS)
+            elif h:
+                found[h, v] = found[h - 1, v]
+    return found
+
+
+def apply_calibration(
+    forecasts: Array, trained: Sequence[float], calibration: Array, quantiles: Sequence[float]
+) -> Array:
+    """Calibrated quantile forecasts, sorted along the last axis.
+
+    Parameters
+    ----------
+    forecasts : array, [M, H, V, Q]
+        Of the levels `trained`.
+    trained : sequence of Q floats
+    calibration : array, [H', V, Q, LEVELS]
+        As `calibrate` gives. Steps ahead beyond H' are calibrated by the last, growing with the root of the
+        step, as the errors of a random walk do.
+    quantiles : sequence of float
+        Levels that are wanted: the nearest trained one is moved by the quantile of its held-out errors.
+
+    Returns
+    -------
+    array, [M, H, V, len(quantiles)]
+    """
+    M, H, V, _ = forecasts.shape
+    kept = len(calibration)
+    rows = np.minimum(np.arange(H), kept - 1)
+    growth = np.sqrt(np.maximum(np.arange(1, H + 1) / kept, 1.0))
+    answers = np.empty((M, H, V, len(quantiles)))
+    for place, level in enumerate(quantiles):
+        nearest = int(np.argmin(np.abs(np.asarray(trained) - level)))
+        right = int(np.clip(np.searchsorted(LEVELS, level), 1, len(LEVELS) - 1))
+        share = np.clip((level - LEVELS[right - 1]) / (LEVELS[right] - LEVELS[right - 1]), 0.0, 1.0)
+        errors = calibration[:, :, nearest]
+        shift = (1 - share) * errors[..., right - 1] + share * errors[..., right]
+        answers[..., place] = forecasts[..., nearest] + shift[rows] * growth[:, None]
+    order = np.argsort(np.asarray(quantiles), kind="stable")
+    answers[..., order] = np.sort(answers, axis=-1)
+    return answers

@@ -1,0 +1,153 @@
+"""The linear forecast on which the network builds: a direct autoregression for every step ahead.
+
+Ridge regression in closed form (scikit-learn's) on lags that are written as the last value and the movements
+before it, so that the penalty pulls towards the reference: towards the last value for the target
+``"difference"``, towards the value a season before for ``"seasonal"``. Optionally it is reweighted to minimise
+absolute errors, which is what a median forecast should do and squares do not.
+
+References
+----------
+A. E. Hoerl, R. W. Kennard: Ridge regression. Technometrics 12(1), 1970.
+
+E. J. Schlossmacher: An iterative technique for absolute deviations curve fitting. JASA 68, 1973 (reweighting).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
+
+from fastrnn._types import Array
+from fastrnn.tasks._lags import Indices, Recipe, Track
+
+__all__ = ["LinearForecast"]
+
+_MOST_ROWS = 50_000  # origins that are fitted on; more change nothing but the time
+_REWEIGHTINGS = 10
+_WORK = 2e10
+_CHUNK = 20_000  # origins that are computed at once, so that memory stays bounded
+
+
+class LinearForecast:
+    """Coefficients ``[V][H, p]`` and intercepts ``[V][H]``, relative to the reference.
+
+    Parameters
+    ----------
+    alpha : float
+        Penalty, for columns of unit variance. Infinite: the reference is the forecast.
+    absolute : bool
+        Minimise absolute errors instead of squares.
+    work : float
+        Multiplications that reweighting may cost; rows are left out to stay below.
+    """
+
+    recipe: Recipe
+    """Of the track it was fitted on."""
+
+    def __init__(self, alpha: float, absolute: bool, work: float = _WORK) -> None:
+        self._work = work
+        self.alpha = alpha
+        self.absolute = absolute
+        self.coefficients: list[Array] = []
+        self.intercepts: list[Array] = []
+
+    def fit(self, track: Track, t: Indices) -> LinearForecast:
+        """Fit at the origins ``t [M]``; outcomes that are missing do not count."""
+        self.recipe = recipe = track.recipe
+        t = t[:: max(1, -(-len(t) // _MOST_ROWS))]
+        outcomes, there = track.outcomes(t)
+        wanted = outcomes - track.reference(t)
+        self.coefficients, self.intercepts = [], []
+        for v in range(recipe.variables):
+            lags = track.lags(t, v)
+            if recipe.known:
+                steps = [
+                    self._solve(
+                        np.concatenate([lags, track.known[t + h + 1]], axis=1),
+                        wanted[:, h : h + 1, v],
+                        there[:, h : h + 1, v],
+                    )
+                    for h in range(recipe.horizon)
+                ]
+                coefficients, intercepts = (np.concatenate(part) for part in zip(*steps, strict=True))
+            else:
+                coefficients, intercepts = self._solve(lags, wanted[..., v], there[..., v])
+            self.coefficients.append(coefficients)
+            self.intercepts.append(intercepts)
+        return self
+
+    def _solve(self, rows: Array, wanted: Array, there: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """Coefficients ``[H, p]`` and intercepts ``[H]`` for outcomes ``[M, H]``."""
+        mean, spread = rows.mean(axis=0), rows.std(axis=0)
+        # What hardly ever moves says nothing, and would say a lot once it moves.
+        live = spread > 1e-8 * np.maximum(np.abs(mean), 1.0)
+        spread = np.where(live, spread, 1.0)
+        x = np.where(live, (rows - mean) / spread, 0.0)
+        H = wanted.shape[1]
+        coefficients, intercepts = np.zeros((H, x.shape[1])), np.zeros(H)
+        if np.isinf(self.alpha):
+            return coefficients, intercepts
+        if there.all():
+            ridge = Ridge(self.alpha, solver="cholesky").fit(x, wanted)
+            coefficients[:], intercepts[:] = ridge.coef_.reshape(H, -1), ridge.intercept_
+        else:
+            for h in range(H):
+                if there[:, h].any():
+                    ridge = Ridge(self.alpha, solver="cholesky").fit(x[there[:, h]], wanted[there[:, h], h])
+                    coefficients[h], intercepts[h] = ridge.coef_, ridge.intercept_
+        if self.absolute:
+            most = int(self._work / (_REWEIGHTINGS * H * x.shape[1] ** 2)) + 1
+            every = max(1, -(-len(x) // most))
+            for h in range(H):
+                kept = there[::every, h]
+                if kept.any():
+                    self._reweight(x[::every][kept], wanted[::every, h][kept], coefficients[h], intercepts, h)
+        coefficients /= spread
+        return coefficients, intercepts - coefficients @ mean
+
+    def _reweight(self, x: Array, y: Array, coefficients: Array, intercepts: Array, h: int) -> None:
+        scale = np.abs(y - y.mean()).mean()
+        if scale == 0:
+            return
+        for _ in range(_REWEIGHTINGS):
+            off = np.abs(y - x @ coefficients - intercepts[h])
+            weight = 1 / np.maximum(off, 0.01 * scale)
+            ridge = Ridge(self.alpha, solver="cholesky").fit(x, y, sample_weight=weight / weight.mean())
+            coefficients[:], intercepts[h] = ridge.coef_, ridge.intercept_
+
+    def predict(self, track: Track, t: Indices) -> Array:
+        """Forecasts from the origins, ``[M, H, V]``, in units of the series."""
+        answers = track.reference(t)
+        for start in range(0, len(t), _CHUNK):
+            self._move(answers[start : start + _CHUNK], track, t[start : start + _CHUNK])
+        return answers
+
+    def _move(self, answers: Array, track: Track, t: Indices) -> None:
+        for v, (coefficients, intercepts) in enumerate(zip(self.coefficients, self.intercepts, strict=True)):
+            lags = track.lags(t, v)
+            p = lags.shape[1]
+            # einsum, not BLAS: the same bits whatever the number of rows.
+            answers[..., v] += np.einsum("mp,hp->mh", lags, coefficients[:, :p]) + intercepts
+            for h in range(self.recipe.horizon if self.recipe.known else 0):
+                answers[:, h, v] += np.einsum("mp,p->m", track.known[t + h + 1], coefficients[h, p:])
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON, without the recipe."""
+        return {
+            "alpha": self.alpha,
+            "absolute": self.absolute,
+            "coefficients": [c.tolist() for c in self.coefficients],
+            "intercepts": [c.tolist() for c in self.intercepts],
+        }
+
+    @classmethod
+    def from_dict(cls, recipe: Recipe, content: dict[str, Any]) -> LinearForecast:
+        """What `to_dict` gave."""
+        linear = cls(content["alpha"], content["absolute"])
+        linear.recipe = recipe
+        linear.coefficients = [np.asarray(c, np.float64) for c in content["coefficients"]]
+        linear.intercepts = [np.asarray(c, np.float64) for c in content["intercepts"]]
+        return linear
