@@ -101,6 +101,14 @@ def cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> tuple[float, float, Array]: ...
+def ctc(
+    logits: Array,
+    targets: NDArray[np.int64],
+    input_lengths: NDArray[np.int64],
+    target_lengths: NDArray[np.int64],
+    blank: int = 0,
+    row_weight: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.float64], Array]: ...
 def global_norm(arrays: Sequence[Array]) -> float: ...
 def scale_(arrays: Sequence[Array], factor: float) -> None: ...
 def sgd_step(
