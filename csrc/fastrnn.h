@@ -189,6 +189,27 @@ int frnn_ctc_threads(const frnn_ctc_args *);
 size_t frnn_ctc_scratch(const frnn_ctc_args *);
 void frnn_ctc(const frnn_ctc_args *);
 
+/* Prefix beam search: the labels with the highest probability, summed over their alignments. */
+typedef struct frnn_ctc_beam_args {
+    int32_t dtype;
+    int64_t T, N, C;
+    const void *logits;     /* [T, N, C] */
+    const int64_t *lengths; /* [N] in 0..T */
+    int64_t blank;
+    int64_t beam_width; /* prefixes that are kept at a step, at least 1 */
+    int64_t n_best;     /* results a row, at most beam_width */
+    /* [C, C] added to the score of a label (column) after another (row; at the beginning: row `blank`); NULL: 0 */
+    const double *transition;
+    int64_t *labels; /* out [N, n_best, T], the best first */
+    int64_t *counts; /* out [N, n_best]: how many labels; -1: there are fewer results */
+    double *scores;  /* out [N, n_best]: log probabilities plus transitions */
+    int threads;     /* from frnn_ctc_beam_threads; scratch is sized for it */
+    void *scratch;   /* frnn_ctc_beam_scratch bytes */
+} frnn_ctc_beam_args;
+int frnn_ctc_beam_threads(const frnn_ctc_beam_args *);
+size_t frnn_ctc_beam_scratch(const frnn_ctc_beam_args *);
+void frnn_ctc_beam(const frnn_ctc_beam_args *);
+
 double frnn_sum_of_squares(int dtype, int64_t n, const void *x);
 void frnn_scale(int dtype, int64_t n, double factor, void *x);
 

@@ -145,6 +145,24 @@ cdef extern from "fastrnn.h" nogil:
     int frnn_ctc_threads(const frnn_ctc_args *)
     size_t frnn_ctc_scratch(const frnn_ctc_args *)
     void frnn_ctc(const frnn_ctc_args *)
+
+    ctypedef struct frnn_ctc_beam_args:
+        int32_t dtype
+        int64_t T, N, C
+        const void *logits
+        const int64_t *lengths
+        int64_t blank, beam_width, n_best
+        const double *transition
+        int64_t *labels
+        int64_t *counts
+        double *scores
+        int threads
+        void *scratch
+
+    int frnn_ctc_beam_threads(const frnn_ctc_beam_args *)
+    size_t frnn_ctc_beam_scratch(const frnn_ctc_beam_args *)
+    void frnn_ctc_beam(const frnn_ctc_beam_args *)
+
     double frnn_sum_of_squares(int, int64_t, const void *)
     void frnn_scale(int, int64_t, double, void *)
 
@@ -961,6 +979,36 @@ def ctc(logits, targets, input_lengths, target_lengths, int64_t blank=0, row_wei
     with nogil:
         frnn_ctc(&q)
     return losses, dlogits
+
+
+def ctc_beam(logits, lengths, int64_t beam_width, int64_t blank=0, int64_t n_best=1, transition=None):
+    """logits [T, N, C], lengths int64 [N] -> (labels int64 [N, n_best, T], counts int64 and scores [N, n_best])."""
+    cdef frnn_ctc_beam_args q
+    cdef list keep = []
+    cdef cnp.ndarray array = cnp.PyArray_GETCONTIGUOUS(_dims("logits", logits, 3))
+    memset(&q, 0, sizeof(q))
+    q.dtype, q.T, q.N, q.C = _dtype_id("logits", array), array.shape[0], array.shape[1], array.shape[2]
+    cdef cnp.npy_intp[2] CC = [q.C, q.C]
+    cdef cnp.npy_intp[3] NBT = [q.N, n_best, q.T]
+    if not 0 <= blank < q.C:
+        raise IndexError(f"blank must be in 0..{q.C - 1}, got {blank}")
+    if not 1 <= n_best <= beam_width or beam_width >= 1 << 24:
+        raise ValueError(f"n_best and beam_width must be 1 <= n_best <= beam_width < 2**24, got {n_best}, {beam_width}")
+    cdef cnp.ndarray steps = _ids("lengths", lengths, 1, NBT, 0, q.T, 0)
+    q.logits, q.lengths = cnp.PyArray_DATA(array), <const int64_t *>cnp.PyArray_DATA(steps)
+    q.blank, q.beam_width, q.n_best = blank, beam_width, n_best
+    q.transition = <const double *>_pointer(keep, "transition", transition, cnp.NPY_FLOAT64, 2, CC)
+    cdef cnp.ndarray labels = cnp.PyArray_ZEROS(3, NBT, cnp.NPY_INT64, 0)
+    cdef cnp.ndarray counts = cnp.PyArray_EMPTY(2, NBT, cnp.NPY_INT64, 0)
+    cdef cnp.ndarray scores = cnp.PyArray_EMPTY(2, NBT, cnp.NPY_FLOAT64, 0)
+    q.labels, q.counts = <int64_t *>cnp.PyArray_DATA(labels), <int64_t *>cnp.PyArray_DATA(counts)
+    q.scores = <double *>cnp.PyArray_DATA(scores)
+    q.threads = frnn_ctc_beam_threads(&q)
+    cdef Buffer scratch = _allocate(frnn_ctc_beam_scratch(&q))
+    q.scratch = scratch.data
+    with nogil:
+        frnn_ctc_beam(&q)
+    return labels, counts, scores
 
 
 # ---- gradients and optimizers ----

@@ -1,4 +1,4 @@
-"""Connectionist temporal classification as a loss: what users pass in, checked and made ready for the backend."""
+"""Connectionist temporal classification as a loss: what users pass in, checked for the backend."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def ctc(
     >>> import numpy as np
     >>> from fastrnn.losses import ctc
     >>> value, gradient = ctc(np.zeros((2, 1, 3)), [[1]])
-    >>> round(np.exp(-value), 4)
+    >>> round(float(np.exp(-value)), 4)
     0.3333
     >>> gradient[0, 0].round(4)
     array([ 0.    , -0.3333,  0.3333])
@@ -121,9 +121,9 @@ def _explain(row: int, labels: Array, counts: Array, steps: Array) -> None:
     needed = needed_steps(target)
     if needed > steps[row]:
         raise ValueError(
-            f"targets[{row}] is too long for its row: {len(target)} labels take at least {needed} steps (equal "
-            f"neighbours have a blank between them), and the row has {steps[row]}. Leave such rows out, or let "
-            "them count nothing with zero_infinity=True"
+            f"targets[{row}] is too long for its row: {len(target)} labels take at least {needed} steps "
+            f"(equal neighbours have a blank between them), and the row has {steps[row]}. Leave it out, "
+            "or let it count nothing with zero_infinity=True"
         )
     raise ValueError(f"targets[{row}] has the probability 0: logits of row {row} exclude all its alignments")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastrnn.reference.ctc import ctc
+from fastrnn.reference.ctc import ctc, ctc_beam
 from fastrnn.reference.embedding import embedding_backward, embedding_forward
 from fastrnn.reference.linear import linear_backward, linear_forward
 from fastrnn.reference.losses import cross_entropy
@@ -18,6 +18,7 @@ __all__ = [
     "adam_step",
     "cross_entropy",
     "ctc",
+    "ctc_beam",
     "current_isa",
     "embedding_backward",
     "embedding_forward",

@@ -6,8 +6,10 @@ The states of a row with labels l are its labels with blanks around them, S = 2L
     log P = logsumexp(log alpha_T of the last two states),   loss = -log P
     dlogit_t(c) = p_t(c) - sum over states s of class c of alpha_t(s) beta_t(s) / P
 
-with beta_t(s), the probability of the labels that are left after step t in state s, by the same recursion from
-the end.
+with beta_t(s), the probability of the labels that are left after step t in state s, by the same recursion
+from the end.
+
+Decoding by prefix beam search (A. Graves, N. Jaitly, ICML 2014; A. Hannun et al., arXiv:1408.2873).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from fastrnn._types import Array
 
-__all__ = ["ctc"]
+__all__ = ["ctc", "ctc_beam"]
 
 
 def ctc(
@@ -92,3 +94,59 @@ def _recursion(emitted: Array, skips: Array) -> Array:
         before[2:] = np.where(skips[2:], np.logaddexp(before[2:], alpha[t - 1, :-2]), before[2:])
         alpha[t] = emitted[t] + before
     return alpha
+
+
+def ctc_beam(
+    logits: Array,
+    lengths: NDArray[np.int64],
+    beam_width: int,
+    blank: int = 0,
+    n_best: int = 1,
+    transition: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the best labels of each row, [N, n_best, T], their counts, and scores, [N, n_best]."""
+    T, N, C = logits.shape
+    if not 0 <= blank < C:
+        raise IndexError(f"blank must be in 0..{C - 1}, got {blank}")
+    if lengths.size and not (lengths.min() >= 0 and lengths.max() <= T):
+        raise IndexError(f"lengths must be in 0..{T}, got {lengths.min()}..{lengths.max()}")
+    if not 1 <= n_best <= beam_width:
+        raise ValueError(
+            f"n_best and beam_width must be 1 <= n_best <= beam_width, got {n_best}, {beam_width}"
+        )
+    transition = np.zeros((C, C)) if transition is None else transition
+    labels = np.zeros((N, n_best, T), np.int64)
+    counts, scores = np.full((N, n_best), -1), np.full((N, n_best), -np.inf)
+    for n in range(N):
+        with np.errstate(all="ignore"):
+            x = logits[: lengths[n], n].astype(np.float64)
+            log_p = x - np.logaddexp.reduce(x, axis=1, keepdims=True)
+            found = _search(log_p, beam_width, blank, transition)
+        for k, (prefix, score) in enumerate(found[:n_best]):
+            labels[n, k, : len(prefix)] = prefix
+            counts[n, k], scores[n, k] = len(prefix), score
+    return labels, counts, scores
+
+
+def _search(
+    log_p: Array, beam_width: int, blank: int, transition: NDArray[np.float64]
+) -> list[tuple[tuple[int, ...], float]]:
+    """Prefixes and their scores, the best first."""
+    none = (-np.inf, -np.inf)
+    beam: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -np.inf)}  # ending in blank, or in a label
+    for p in log_p:
+        found: dict[tuple[int, ...], tuple[float, float]] = {}
+        for prefix, (ends_blank, ends_label) in beam.items():
+            last = prefix[-1] if prefix else blank
+            either = np.logaddexp(ends_blank, ends_label)
+            before = found.get(prefix, none)
+            stays = ends_label + p[last] if prefix else -np.inf
+            found[prefix] = (np.logaddexp(before[0], either + p[blank]), np.logaddexp(before[1], stays))
+            for c in range(len(p)):
+                if c != blank:
+                    before = found.get((*prefix, c), none)
+                    given = (ends_blank if c == last else either) + p[c] + transition[last, c]
+                    found[(*prefix, c)] = (before[0], np.logaddexp(before[1], given))
+        best = sorted(found.items(), key=lambda item: -np.logaddexp(*item[1]))[:beam_width]
+        beam = {prefix: ends for prefix, ends in best if np.logaddexp(*ends) > -np.inf}
+    return [(prefix, float(np.logaddexp(*ends))) for prefix, ends in beam.items()]
