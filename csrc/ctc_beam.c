@@ -20,8 +20,8 @@
 #include "platform/thread_pool.h"
 
 typedef struct beam_entry {
-    int64_t node;                           /* of a candidate: -1, if it may be a new one */
-    int64_t parent, label;                  /* of the node; the root has neither: -1 */
+    int64_t node;                          /* of a candidate: -1, if it may be a new one */
+    int64_t parent, label;                 /* of the node; the root has neither: -1 */
     double ends_blank, ends_label, either; /* either: the sum of the two */
     int64_t order;
 } beam_entry;
@@ -29,10 +29,10 @@ typedef struct beam_entry {
 typedef struct beam_search {
     const frnn_ctc_beam_args *q;
     int64_t nodes, buckets;
-    int64_t *parent, *label; /* [1 + T W] of the nodes; 0 is the root */
-    int64_t *place;          /* [1 + T W] in the beam, or -1 */
-    int64_t *table;          /* [buckets] open addressing: nodes by parent and label, or -1 */
-    beam_entry *beam, *heap; /* [W]: heap[0] is the worst candidate */
+    int64_t *parent, *label;           /* [1 + T W] of the nodes; 0 is the root */
+    int64_t *place;                    /* [1 + T W] in the beam, or -1 */
+    int64_t *table;                    /* [buckets] open addressing: nodes by parent and label, or -1 */
+    beam_entry *beam, *heap;           /* [W]: heap[0] is the worst candidate */
     int64_t *first_child, *next_child; /* [W] of an entry, those of its extensions that are in the beam */
     int64_t size, candidates, order;
     double *log_p;   /* [C] */

@@ -24,7 +24,7 @@
 
 #define CTC_BIAS ((real_bits)(REAL_IS_FLOAT ? 127 : 1023))
 #define CTC_NOTHING ((real_bits) - (1 << 29)) /* exponent of zero: below that of any other number */
-#define CTC_IMPOSSIBLE ((real)-7e5)
+#define CTC_IMPOSSIBLE ((real) - 7e5)
 
 typedef struct FN(scaled) {
     vec m;
@@ -205,7 +205,7 @@ static int FN(ctc_forward)(const frnn_ctc_row_args *args, const FN(ctc) *q)
             const FN(scaled) b = FN(scaled_load)(blanks, i), y = FN(scaled_load)(labels, i);
             const FN(scaled) before = FN(scaled_load)(labels, i - 1);
             const FN(scaled) skipped = FN(scaled_where)(v_bits(v_load(q->skip + i)), before);
-            FN(scaled_store)(new_blanks, i, FN(scaled_multiply)(blank, FN(scaled_add)(b, before)));       /* 1 */
+            FN(scaled_store)(new_blanks, i, FN(scaled_multiply)(blank, FN(scaled_add)(b, before)));         /* 1 */
             FN(scaled_store)(new_labels, i, FN(scaled_multiply)(emission, FN(scaled_add3)(y, b, skipped))); /* 2 */
         }
     }
@@ -240,9 +240,10 @@ static void FN(ctc_backward)(const frnn_ctc_row_args *args, const FN(ctc) *q, re
         for (int64_t i = 0; i < width; i += VL) {
             const FN(scaled) emission = FN(scaled_exp)(v_load(q->emitted + i) - v_splat(q->largest[t]));
             const FN(scaled) b = FN(scaled_load)(q->B_blank, i), y = FN(scaled_load)(q->B_label, i);
-            const FN(scaled) after = FN(scaled_where)(v_bits(v_load(q->skip + i + 1)), FN(scaled_load)(q->B_label, i + 1));
+            const FN(scaled) after =
+                FN(scaled_where)(v_bits(v_load(q->skip + i + 1)), FN(scaled_load)(q->B_label, i + 1));
             const FN(scaled) beta_y = FN(scaled_add3)(y, FN(scaled_load)(q->B_blank, i + 1), after); /* 2' */
-            const FN(scaled) beta_b = FN(scaled_add)(b, y);                                         /* 1' */
+            const FN(scaled) beta_b = FN(scaled_add)(b, y);                                          /* 1' */
             const vec label_share = FN(share)(FN(scaled_load)(labels, i), beta_y, inverse, exponent);
             blank_share = blank_share + FN(share)(FN(scaled_load)(blanks, i), beta_b, inverse, exponent);
             FN(scaled_store)(q->B_label, i, FN(scaled_multiply)(emission, beta_y));
