@@ -169,6 +169,48 @@ typedef struct frnn_cross_entropy_args {
 } frnn_cross_entropy_args;
 void frnn_cross_entropy(const frnn_cross_entropy_args *, double *loss_sum, double *weight_sum);
 
+/* Connectionist temporal classification: -log of the probability, under softmax(logits), of all alignments that become a
+ * row's labels when repeated classes are merged and blanks removed. A row without alignment, its labels being more than
+ * its steps allow, has an infinite loss and no gradient; rows of weight 0 have neither and are not read. */
+typedef struct frnn_ctc_args {
+    int32_t dtype;
+    int64_t T, N, C, L;
+    const void *logits;            /* [T, N, C] */
+    const int64_t *targets;        /* [N, L] classes other than blank, read up to target_lengths */
+    const int64_t *input_lengths;  /* [N] in 0..T */
+    const int64_t *target_lengths; /* [N] in 0..L */
+    int64_t blank;
+    const double *row_weight; /* [N] factors of the rows' gradients; NULL: 1 */
+    double *row_loss;         /* out [N], without the weights */
+    void *dlogits;            /* out [T, N, C]; zero past an input length */
+    int threads;              /* from frnn_ctc_threads; scratch is sized for it */
+    void *scratch;            /* frnn_ctc_scratch bytes */
+} frnn_ctc_args;
+int frnn_ctc_threads(const frnn_ctc_args *);
+size_t frnn_ctc_scratch(const frnn_ctc_args *);
+void frnn_ctc(const frnn_ctc_args *);
+
+/* Prefix beam search: the labels with the highest probability, summed over their alignments. */
+typedef struct frnn_ctc_beam_args {
+    int32_t dtype;
+    int64_t T, N, C;
+    const void *logits;     /* [T, N, C] */
+    const int64_t *lengths; /* [N] in 0..T */
+    int64_t blank;
+    int64_t beam_width; /* prefixes that are kept at a step, at least 1 */
+    int64_t n_best;     /* results a row, at most beam_width */
+    /* [C, C] added to the score of a label (column) after another (row; at the beginning: row `blank`); NULL: 0 */
+    const double *transition;
+    int64_t *labels; /* out [N, n_best, T], the best first */
+    int64_t *counts; /* out [N, n_best]: how many labels; -1: there are fewer results */
+    double *scores;  /* out [N, n_best]: log probabilities plus transitions */
+    int threads;     /* from frnn_ctc_beam_threads; scratch is sized for it */
+    void *scratch;   /* frnn_ctc_beam_scratch bytes */
+} frnn_ctc_beam_args;
+int frnn_ctc_beam_threads(const frnn_ctc_beam_args *);
+size_t frnn_ctc_beam_scratch(const frnn_ctc_beam_args *);
+void frnn_ctc_beam(const frnn_ctc_beam_args *);
+
 double frnn_sum_of_squares(int dtype, int64_t n, const void *x);
 void frnn_scale(int dtype, int64_t n, double factor, void *x);
 

@@ -158,6 +158,17 @@ typedef struct frnn_cross_entropy_row_args {
     double smoothing, smoothing_weight_sum; /* label_smoothing; sum of class weights (C if none) */
 } frnn_cross_entropy_row_args;
 
+/* One batch row of a CTC loss; steps of logits and dlogits lie t_stride apart. */
+typedef struct frnn_ctc_row_args {
+    int64_t T, C, L, t_stride;
+    const void *logits;    /* [T][C] */
+    void *dlogits;         /* [T][C] out: the gradient of weight times the loss */
+    const int64_t *labels; /* [L] */
+    int64_t blank;
+    double weight;
+    void *scratch; /* ctc_scratch(T, L) bytes */
+} frnn_ctc_row_args;
+
 typedef void (*frnn_step_forward_fn)(const frnn_step_forward *);
 typedef void (*frnn_step_backward_fn)(const frnn_step_backward *);
 typedef void (*frnn_optimizer_fn)(const frnn_optimizer_args *);
@@ -186,6 +197,9 @@ typedef struct frnn_kernels {
                               const void *dy, void *dweight);
     void (*cross_entropy_row)(const frnn_cross_entropy_row_args *, double *loss, double *weight);
     void (*softmax_f64)(int64_t n, const void *logits, double inverse_temperature, double *p); /* not normalised */
+    size_t (*ctc_scratch)(int64_t T, int64_t L);
+    double (*ctc_row)(
+        const frnn_ctc_row_args *); /* the loss: infinity, and no gradient, where no alignment is possible */
     frnn_optimizer_fn sgd, rmsprop, adagrad, adam;
     double (*fma_loop)(int64_t iterations, double *sink);
     /* simd/vec_math.h over arrays, so that a test can hold it against libm */

@@ -77,6 +77,14 @@ def sum_tolerance(dtype: DTypeLike, K: int) -> float:
     return 2 * eps(dtype) * (math.sqrt(K) + 4)
 
 
+def logarithm_tolerance(largest: float, steps: int) -> float:
+    """Exponentials of the difference of two float64 logarithms of this size, each a sum over so many steps.
+
+    Every step rounds a logarithm by up to half a unit in its place, of both signs.
+    """
+    return 2 * eps(np.float64) * largest * math.sqrt(max(steps, 1))
+
+
 def elementwise_tolerance(dtype: DTypeLike, operations: int = 8) -> float:
     """The same formula of this many operations, associated or contracted (FMA) in another way."""
     return operations * eps(dtype)

@@ -5,6 +5,7 @@
 
 #include "cell_list.h"
 #include "kernel_table.h"
+#include "platform/arena.h"
 #include "platform/compiler.h"
 
 #if defined(__AVX2__) || defined(__AVX512F__)

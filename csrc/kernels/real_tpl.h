@@ -42,6 +42,7 @@
 #include "kernels/cell_gru_norm_tpl.h"
 #include "kernels/embedding_tpl.h"
 #include "kernels/softmax_tpl.h"
+#include "kernels/ctc_tpl.h"
 #include "kernels/optimizer_tpl.h"
 #include "kernels/peak_tpl.h"
 #include "kernels/table_tpl.h"

@@ -8,26 +8,32 @@
  * one order whatever else is in the batch.
  */
 
+/* e[c] = exp(x[c] - largest); returns their sum. NaN in x makes it NaN. */
+FRNN_INLINE double FN(softmax_numerators)(int64_t C, const real *x, real *e, real *largest)
+{
+    vec m = v_splat(x[0]);
+    for (int64_t c = 0; c < C; c += VL)
+        m = v_max(m, C - c >= VL ? v_load(x + c) : v_splat(x[c]));
+    *largest = v_maximum(m);
+    for (int64_t c = C - C % VL; c < C; c++)
+        *largest = x[c] > *largest ? x[c] : *largest;
+
+    vec s = v_zero();
+    for (int64_t c = 0; c < C; c += VL) {
+        FN(store_exact)(e, c, C, v_exp(FN(load_exact)(x, c, C) - v_splat(*largest)));
+        s = s + FN(load_exact)(e, c, C); /* lanes past C read back as zero */
+    }
+    return (double)v_sum(s);
+}
+
 static void FN(cross_entropy_row)(const frnn_cross_entropy_row_args *q, double *loss, double *weight)
 {
     const real *x = q->logits;
     real *dx = q->dlogits;
     const int64_t C = q->classes;
     const real *w = q->class_weight;
-    vec m = v_splat(x[0]);
-    for (int64_t c = 0; c < C; c += VL)
-        m = v_max(m, C - c >= VL ? v_load(x + c) : v_splat(x[c]));
-    real largest = v_maximum(m);
-    for (int64_t c = C - C % VL; c < C; c++)
-        largest = x[c] > largest ? x[c] : largest;
-
-    vec s = v_zero();
-    for (int64_t c = 0; c < C; c += VL) {
-        const vec e = v_exp(FN(load_exact)(x, c, C) - v_splat(largest));
-        FN(store_exact)(dx, c, C, e);
-        s = s + FN(load_exact)(dx, c, C); /* lanes past C read back as zero */
-    }
-    const double sum = (double)v_sum(s);
+    real largest;
+    const double sum = FN(softmax_numerators)(C, x, dx, &largest);
     const double lse = (double)largest + log(sum);
     const double wt = w ? (double)w[q->target] : 1.0;
     const double hard = (1.0 - q->smoothing) * wt;

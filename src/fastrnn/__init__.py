@@ -70,7 +70,7 @@ _SOURCES = {
         "RNNCell",
         "Sequential",
     ),
-    "losses": ("binary_cross_entropy", "cross_entropy", "huber", "mae", "mse", "quantile"),
+    "losses": ("binary_cross_entropy", "cross_entropy", "ctc", "huber", "mae", "mse", "quantile"),
     "optim": ("SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"),
     "quantization": ("QuantizationError", "quantization_error"),
     "schedules": (
@@ -132,6 +132,7 @@ if TYPE_CHECKING:  # "as" marks what type checkers may import from here
     from fastrnn.losses import (
         binary_cross_entropy as binary_cross_entropy,
         cross_entropy as cross_entropy,
+        ctc as ctc,
         huber as huber,
         mae as mae,
         mse as mse,

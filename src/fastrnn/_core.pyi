@@ -103,6 +103,22 @@ def cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> tuple[float, float, Array]: ...
+def ctc(
+    logits: Array,
+    targets: NDArray[np.int64],
+    input_lengths: NDArray[np.int64],
+    target_lengths: NDArray[np.int64],
+    blank: int = 0,
+    row_weight: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.float64], Array]: ...
+def ctc_beam(
+    logits: Array,
+    lengths: NDArray[np.int64],
+    beam_width: int,
+    blank: int = 0,
+    n_best: int = 1,
+    transition: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]: ...
 def global_norm(arrays: Sequence[Array]) -> float: ...
 def scale_(arrays: Sequence[Array], factor: float) -> None: ...
 def sgd_step(

@@ -15,10 +15,11 @@ import numpy as np
 
 from fastrnn import backend
 from fastrnn._checks import check_choice, check_float, check_float_array, check_int_array, check_probability
+from fastrnn._ctc_loss import ctc
 from fastrnn._types import Array
 from fastrnn.layers.base import as_array
 
-__all__ = ["binary_cross_entropy", "cross_entropy", "huber", "mae", "mse", "quantile"]
+__all__ = ["binary_cross_entropy", "cross_entropy", "ctc", "huber", "mae", "mse", "quantile"]
 
 _REDUCTIONS = ("mean", "sum")
 

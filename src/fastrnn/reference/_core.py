@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastrnn.reference.ctc import ctc, ctc_beam
 from fastrnn.reference.embedding import embedding_backward, embedding_forward
 from fastrnn.reference.linear import linear_backward, linear_forward
 from fastrnn.reference.losses import cross_entropy
@@ -16,6 +17,8 @@ __all__ = [
     "adagrad_step",
     "adam_step",
     "cross_entropy",
+    "ctc",
+    "ctc_beam",
     "current_isa",
     "embedding_backward",
     "embedding_forward",
