@@ -61,7 +61,8 @@ _TOKEN = re.compile(
 _ELONGATED = re.compile(r"([^\W\d])\1{2,}")
 _DIGIT = re.compile(r"\d")
 _NEGATIONS = frozenset(
-    ["no", "not", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "cannot", "without", "hardly", "barely", "scarcely", "dont", "doesnt", "didnt", "cant", "couldnt", "wont", "wouldnt", "shouldnt", "isnt", "arent", "wasnt", "werent", "aint", "havent", "hasnt", "hadnt"]
+    """no not never none nobody nothing nowhere neither nor cannot without hardly barely scarcely dont doesnt
+    didnt cant couldnt wont wouldnt shouldnt isnt arent wasnt werent aint havent hasnt hadnt""".split()
 )
 
 
@@ -86,7 +87,7 @@ class Tokenizer:
     features: ClassVar[tuple[str, ...]]
     """Names of what `describe` gives."""
     embedded: ClassVar[int]
-    """How many of them, from the first on, tell a network enough of a token; the others suit a linear model."""
+    """How many of them, from the first on, are enough for a network; the others suit a linear model."""
     orders: ClassVar[int]
     """Longest sequence of tokens that is worth being known as a whole."""
 
@@ -123,12 +124,12 @@ class WordTokenizer(Tokenizer):
 
     Notes
     -----
-    The *form* of a word is in lower case and of at most 40 characters; all web addresses are one word. Letters
-    that are repeated more than twice ("soooo") and signs ("!!!!") are repeated twice, digits of numbers of
-    three and more are zeros. Its *shape* is its case, or that it is elongated, a negation ("n't" at its end, and
-    words such as never), a number, an address, a user, a hashtag or a symbol. *Parts* are its first 3, 4 and 5
-    letters and its last 3, without the sign of a hashtag: by them something is known of words never seen.
-    In scripts that are written without spaces every character is a word.
+    The *form* of a word is in lower case and of at most 40 characters; all web addresses are one word.
+    Letters repeated more than twice ("soooo") and signs ("!!!!") are repeated twice, and digits are zeros in
+    numbers of three and more. Its *shape* is its case, or that it is elongated, a negation ("n't" at its end,
+    and words such as never), a number, an address, a user, a hashtag or a symbol. *Parts* are its first 3, 4
+    and 5 letters and its last 3, without the sign of a hashtag: by them something is known of words never
+    seen. In scripts that are written without spaces every character is a word.
 
     Examples
     --------

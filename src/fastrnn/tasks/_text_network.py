@@ -1,7 +1,7 @@
-"""The network of text classifiers: recurrent layers over words, and a linear model of n-grams beside them.
+"""The network of text classifiers: recurrent layers over words, a linear model of n-grams beside them.
 
-A text comes as integers ``[T, F]``: F features of each token (the word, its shape, its beginning, its end, the
-pair with the token before), from ranges of their own in one space of numbers; 0 is none.
+A text comes as integers ``[T, F]``: F features of each token (the word, its shape, its beginning, its end,
+the pair with the token before), from ranges of their own in one space of numbers; 0 is none.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from fastrnn import backend
 from fastrnn._checks import check_positive_int, check_probability
 from fastrnn._types import Array
+from fastrnn.layers._regularisation import dropout_mask
 from fastrnn.layers.base import Layer, Parameter, as_gradient
 from fastrnn.layers.embedding import Embedding
 from fastrnn.layers.sequential import Sequential
@@ -39,8 +40,8 @@ class TokenEmbedding(Layer):
 
     References
     ----------
-    .. [1] Y. Gal, Z. Ghahramani: A theoretically grounded application of dropout in recurrent neural networks.
-       NeurIPS 2016.
+    .. [1] Y. Gal, Z. Ghahramani: A theoretically grounded application of dropout in recurrent neural
+       networks. NeurIPS 2016.
     """
 
     def __init__(
@@ -101,6 +102,8 @@ class NgramLinear(Layer):
     weights : sequence of (int, float)
         Runs of numbers that have the same inverse document frequency: how many, and the frequency. The first
         one is that of 0 and should be ``(1, 0.0)``.
+    dropout : float, default 0.0
+        Probability of dropping a feature in training, every time that it occurs.
     gain : float, default 1.0
         Logits are multiplied with it: so many times the learning rate of other layers this one has.
 
@@ -113,11 +116,21 @@ class NgramLinear(Layer):
     uses_lengths = True
     pools_time = True
 
-    def __init__(self, outputs: int, weights: Sequence[Sequence[float]], gain: float = 1.0) -> None:
+    def __init__(
+        self,
+        outputs: int,
+        weights: Sequence[Sequence[float]],
+        dropout: float = 0.0,
+        gain: float = 1.0,
+        seed: int | None = None,
+    ) -> None:
         super().__init__()
         self.outputs = check_positive_int("outputs", outputs)
         self.runs = [(int(count), float(value)) for count, value in weights]
+        self.dropout = check_probability("dropout", dropout, allow_one=False)
         self.gain = gain
+        self.seed = seed
+        self._rng = np.random.default_rng(seed)
         self._idf = np.repeat(
             np.array([value for _, value in self.runs], np.float32), [count for count, _ in self.runs]
         )
@@ -137,9 +150,11 @@ class NgramLinear(Layer):
 
     def __call__(self, ids: Array, lengths: Any = None) -> Array:
         """Logits ``[N, C]`` of ``ids [T, N, F]``, zero past the lengths."""
-        T, N, F = ids.shape
+        T, N, _ = ids.shape
         ids = np.ascontiguousarray(ids, np.int64)
         tfidf = self.tfidf(ids)
+        if self.training and self.dropout:
+            tfidf *= dropout_mask(self._rng, tfidf.shape, self.dropout, tfidf.dtype)
         vectors = backend.active().embedding_forward(self.weight.value, ids)
         y = np.zeros((N, self.outputs), np.float32)
         for step in range(T):  # in this order, whatever the batch
@@ -160,7 +175,13 @@ class NgramLinear(Layer):
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {"outputs": self.outputs, "weights": [list(run) for run in self.runs], "gain": self.gain}
+        return {
+            "outputs": self.outputs,
+            "weights": [list(run) for run in self.runs],
+            "dropout": self.dropout,
+            "gain": self.gain,
+            "seed": self.seed,
+        }
 
 
 class WideAndDeep(Layer):

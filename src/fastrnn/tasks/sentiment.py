@@ -32,6 +32,7 @@ __all__ = ["SentimentClassifier"]
 
 _PREDICTED_AT_ONCE = 8192  # texts, so that memory does not grow with their number
 _FIRST_VECTORS = 0.1  # standard deviation of embeddings before training
+_WDROP = 0.5
 _LINEAR_GAIN = 10.0  # learning rates of the linear model to those of the network: its inputs are sparse
 
 
@@ -174,7 +175,7 @@ class SentimentClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore
         def completed(network: Sequential) -> Sequential:
             if not self.ngrams:
                 return network
-            return Sequential(WideAndDeep(network, NgramLinear(len(classes), features.runs, _LINEAR_GAIN)))
+            return Sequential(WideAndDeep(network, NgramLinear(len(classes), features.runs, _WDROP, _LINEAR_GAIN, 7)))
 
         def learned() -> None:
             self.classes_, self.features_, self.temperature_ = classes, features, 1.0
