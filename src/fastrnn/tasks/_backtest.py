@@ -72,6 +72,7 @@ class Baselines:
             "past": recipe.past,
             "known": recipe.known,
             "periods": (),
+            "means": (),
             "indicators": False,
         }
         self.recipes = {

@@ -16,7 +16,7 @@ from fastrnn._types import Array
 from fastrnn.layers.sequential import Sequential
 from fastrnn.tasks._calibration import apply_calibration
 from fastrnn.tasks._lags import Indices, Recipe, Scale, Track
-from fastrnn.tasks._linear_forecast import LinearForecast
+from fastrnn.tasks._linear_forecast import LinearPool
 from fastrnn.tasks._states import State, run, step_states, take_state
 from fastrnn.tasks._windows import network_inputs
 
@@ -33,7 +33,7 @@ class Core:
     recursive: bool
     trained: tuple[float, ...]
     """Quantiles that the network answers, in order, the median among them."""
-    linear: LinearForecast
+    linear: LinearPool
     offsets: Array
     """``[H, V, Q]``: quantiles of what the linear forecast leaves."""
     gate: Array
@@ -44,6 +44,11 @@ class Core:
     """``[V]`` of each series: no forecast is below; in its own numbers."""
     scales: tuple[Scale, ...]
     """Of each series."""
+
+    @property
+    def reach(self) -> int:
+        """Steps before an origin that are looked at."""
+        return max(self.recipe.reach, self.linear.reach)
 
     @property
     def median(self) -> int:
@@ -125,7 +130,7 @@ class Core:
 
     def _recur(self, model: Sequential, track: Track, t: Indices, state: State, steps: int) -> Array:
         """Each forecast is taken for the next value; all origins side by side, each on a copy of its past."""
-        reach = self.recipe.reach + 1
+        reach = self.reach + 1
         places = t[:, None] + np.arange(-reach, steps + 1)
         width = places.shape[1]
         flat = places.ravel()
@@ -187,7 +192,7 @@ class Core:
             recipe,
             content["recursive"],
             tuple(content["trained"]),
-            LinearForecast.from_dict(recipe, content["linear"]),
+            LinearPool.from_dict(content["linear"]),
             np.asarray(content["offsets"], np.float64),
             np.asarray(content["gate"], np.float64),
             np.asarray(content["calibration"], np.float64),

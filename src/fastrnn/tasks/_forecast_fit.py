@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,10 +25,10 @@ from fastrnn.tasks._backtest import Baselines
 from fastrnn.tasks._calibration import calibrate
 from fastrnn.tasks._forecast_core import Core
 from fastrnn.tasks._lags import TARGETS, Indices, Recipe, Track, make_track
-from fastrnn.tasks._linear_forecast import LinearForecast
+from fastrnn.tasks._linear_forecast import LinearPool
 from fastrnn.tasks._network import build_network
 from fastrnn.tasks._season import guess_season
-from fastrnn.tasks._select_linear import choose, fit_scale, training_origins
+from fastrnn.tasks._select_linear import choose, fit_scale, median_offset, training_origins
 from fastrnn.tasks._series import Series
 from fastrnn.tasks._timeline import calendar_periods
 from fastrnn.tasks._windows import ForecastWindows, residuals
@@ -37,14 +38,15 @@ __all__ = ["Plan", "plan"]
 _LEAST_ORIGINS = 8
 _LEAST_HELD_OUT = 8  # origins; with fewer the best epoch is a matter of luck
 _LAGS = 14
+MEANS = (28,)
 _MOST_LAGS = 64
 _WINDOW_STEPS = 64  # of a window to train on, besides those that warm it up
 _WARM_UP = 16
 _MOST_JUDGED = 20_000  # origins that an epoch is judged on
 _MOST_RECURSIVE = 400  # origins that recursive forecasts are calibrated on
 _READ_BEFORE = 256  # steps before the held-out part from which the state is built up
-_GATES = (0.0, 0.25, 0.5, 0.75, 1.0)
-_ENOUGH = 0.002  # part of the error that more of the network has to save
+_GATES = (0.25, 0.5, 0.75, 1.0)
+_CONFIDENCE = float(os.environ.get("CONF","2"))  # standard errors
 
 
 def plan(series: list[Series], known: tuple[int, ...], settings: Any) -> Plan:
@@ -90,6 +92,7 @@ def plan(series: list[Series], known: tuple[int, ...], settings: Any) -> Plan:
         tuple(i for i in range(K) if i not in known),
         known,
         periods,
+        tuple(count for count in MEANS if 10*count <= longest),
         any(not np.isfinite(one.values).all() for one in past),
     )
     wanted = (
@@ -99,14 +102,20 @@ def plan(series: list[Series], known: tuple[int, ...], settings: Any) -> Plan:
     )
     if "seasonal" in wanted and season == 1:
         raise ValueError("target='seasonal' needs a season, and none was found: give season=")
-    choice = choose(past, [replace(recipe, target=target) for target in wanted])
-    scales = [
-        fit_scale(one, choice.recipe.target, season, int(cut)) for one, cut in zip(series, cuts, strict=True)
-    ]
-    track = make_track(series, choice.recipe, scales, ahead=settings.horizon)
+    variants = [replace(recipe, target=target) for target in wanted]
+    if settings.calendar == "auto" and "week" in periods:
+        rest = tuple(period for period in periods if period != "week")
+        variants += [replace(variant, periods=rest) for variant in variants]
+    if settings.window is None and lags >= 8:
+        variants += [replace(variant, lags=lags // 2) for variant in variants]
+    chosen = choose(past, variants)
+    recipe = replace(chosen[0][0].recipe, periods=periods, lags=lags)
+    scales = [fit_scale(one, recipe.target, season, int(cut)) for one, cut in zip(series, cuts, strict=True)]
+    reach = max(variant.reach for variant in variants)
+    track = make_track(series, recipe, scales, ahead=settings.horizon, reach=reach)
     fitted = training_origins(track, cuts)
     track = track.bounded(fitted)
-    linear = LinearForecast(choice.alpha, choice.absolute).fit(track, fitted)
+    linear = LinearPool.fit(track, fitted, [(*choice, weight) for choice, weight in chosen])
     trained = tuple(sorted({*settings.quantiles, 0.5})) if not recursive else (0.5,)
     return Plan(series, track, linear, cuts, settings.horizon, recursive, trained, tuple(settings.quantiles))
 
@@ -126,7 +135,7 @@ class Plan:
 
     series: list[Series]
     track: Track
-    linear: LinearForecast
+    linear: LinearPool
     cuts: NDArray[np.int64]
     """Steps of each series that are trained on."""
     horizon: int
@@ -137,13 +146,12 @@ class Plan:
     def __post_init__(self) -> None:
         t = training_origins(self.track, self.cuts)
         left, there = residuals(self.track, self.linear, t[:: max(1, len(t) // _MOST_JUDGED)])
-        H, V = left.shape[1:]
-        self.offsets = np.zeros((H, V, len(self.trained)))
-        for h in range(H):
-            for v in range(V):
-                known = left[there[:, h, v] > 0, h, v]
-                if known.size:
-                    self.offsets[h, v] = np.quantile(known, self.trained)
+        self.offsets = np.zeros((*left.shape[1:], len(self.trained)))
+        for h, v in np.ndindex(*left.shape[1:]):
+            known = left[there[:, h, v] > 0, h, v]
+            if known.size:
+                self.offsets[h, v] = np.quantile(known, self.trained) - np.median(known)
+        self.offsets += median_offset(left, there > 0)[..., None]
         # Held out: from the last step that is trained on, as far as outcomes go.
         most = max(1, _MOST_JUDGED // len(self.series))
         self._stops = np.maximum(self.track.lengths - 1, 0)
@@ -242,21 +250,42 @@ class Plan:
         if self.held_out:
             core = replace(core, gate=self._gate(core, t, outputs, outcomes, there))
         if self.recursive:
-            return replace(core, calibration=self._recursive(core, model, starts, stops))
-        return replace(core, calibration=calibrate(core.combine(self.track, t, outputs), outcomes, there))
+            core = replace(core, calibration=self._recursive(core, model, starts, stops))
+        else:
+            core = replace(core, calibration=calibrate(core.combine(self.track, t, outputs), outcomes, there))
+        # Last of all, as what was held out must not have been learned while it judged: the newest data counts.
+        return replace(core, linear=self._refitted()) if self.held_out else core
+
+    def _refitted(self) -> LinearPool:
+        """The linear forecast, fitted on everything."""
+        members = [(one.recipe, one.alpha, one.absolute, weight) for weight, one in self.linear.members]
+        return LinearPool.fit(self.track, training_origins(self.track, self.track.lengths), members)
 
     def _gate(
         self, core: Core, t: Indices, outputs: Array, outcomes: Array, there: NDArray[np.bool_]
     ) -> Array:
-        """How much of the network helps the median of each variable."""
-        gates = np.zeros(len(core.gate))
-        best = np.full(len(gates), np.inf)
-        for gate in _GATES:
-            trial = replace(core, gate=np.full(len(gates), gate))
+        """How much of the network is added to the median of each variable.
+
+        The part with the least error, if that saves more than could be luck: twice the standard error of what
+        is saved, where forecasts that overlap count as one.
+        """
+
+        def errors(gate: float) -> Array:
+            trial = replace(core, gate=np.full(len(core.gate), gate))
             off = np.abs(outcomes - trial.combine(self.track, t, outputs)[..., core.median])
-            error = np.where(there, off, 0.0).sum(axis=(0, 1))
-            better = error < best * (1 - _ENOUGH)
-            gates[better], best[better] = gate, error[better]
+            count = np.maximum(there.sum(axis=1), 1)
+            mean: Array = np.where(there, off, 0.0).sum(axis=1) / count
+            return mean
+
+        without = errors(0.0)
+        gates = np.zeros(len(core.gate))
+        saved = {gate: without - errors(gate) for gate in _GATES}
+        for v in range(len(gates)):
+            best = max(saved, key=lambda gate: float(saved[gate][:, v].mean()))
+            gain = saved[best][:, v]
+            error = gain.std() * np.sqrt(self.track.recipe.horizon / len(gain))
+            if gain.mean() > _CONFIDENCE * error:
+                gates[v] = best
         return gates
 
     def _recursive(

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from fastrnn._types import Array
 from fastrnn.tasks._series import Series, carry_forward
-from fastrnn.tasks._timeline import calendar_features
+from fastrnn.tasks._timeline import calendar_columns, calendar_features
 
 __all__ = ["TARGETS", "Indices", "Recipe", "Scale", "Track", "make_track"]
 
@@ -56,6 +56,8 @@ class Recipe:
     """Columns that are known ahead."""
     periods: tuple[str, ...]
     """Of the calendar."""
+    means: tuple[int, ...]
+    """Numbers of last steps whose means are looked at too, for a long memory with few coefficients."""
     indicators: bool
     """Whether the network is told what was missing."""
     bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
@@ -64,9 +66,8 @@ class Recipe:
     @property
     def reach(self) -> int:
         """Steps before an origin that are looked at."""
-        if self.season == 1:
-            return self.lags
-        return self.season + (self.lags if self.target == "seasonal" else 1)
+        seasonal = self.season + (self.lags if self.target == "seasonal" else 1)
+        return max(self.lags, *self.means, seasonal if self.season > 1 else 0)
 
     @property
     def pending(self) -> int:
@@ -145,6 +146,14 @@ class Track:
         levels = self.levels(t)
         return levels - np.clip(levels, *self.recipe.bounds)
 
+    def seen_as(self, recipe: Recipe) -> Track:
+        """The same series for another recipe, of no more reach, horizon and calendar than that it was made for."""
+        periods = self.recipe.periods
+        if recipe.periods == periods:
+            return replace(self, recipe=recipe)
+        kept = [column for period in recipe.periods for column in calendar_columns(periods, period)]
+        return replace(self, recipe=recipe, calendar=self.calendar[:, kept])
+
     def bounded(self, t: Indices) -> Track:
         """With the range of levels that these origins have."""
         levels = self.levels(t)
@@ -181,6 +190,9 @@ class Track:
             season = u[t[:, None] - m + np.arange(min(recipe.horizon, m) + 1)]
             start = season[:, :1] if recipe.target == "difference" else excess[:, variable, None]
             parts.append(season[:, 1:] - start)
+        for count in recipe.means:
+            mean = u[t[:, None] - np.arange(count)].mean(axis=1)
+            parts.append((mean - (excess[:, variable] if recipe.target == "level" else u[t]))[:, None])
         others = recipe.variables - 1
         if others:
             count = min(recipe.lags - 1, max(1, _MOST_COMPANIONS // others))
@@ -213,13 +225,15 @@ def make_track(
     scales: Sequence[Scale],
     future: Sequence[Array] | None = None,
     ahead: int = 0,
+    reach: int = 0,
 ) -> Track:
     """Put series into their units; `future` are rows, ``[F, K]``, of the known covariates after each.
 
     Before a series its first value stands, after it nothing is observed, and the last row of the known
-    covariates stands for those that are not given. There is room for `ahead` steps, or for the recipe's horizon.
+    covariates stands for those that are not given. There is
+    room for `reach` steps before and `ahead` steps after a series, if the recipe does not ask for more.
     """
-    front, back = recipe.reach + 1, max(recipe.horizon, ahead)
+    front, back = max(recipe.reach, reach) + 1, max(recipe.horizon, ahead)
     parts = []
     for i, (one, scale) in enumerate(zip(series, scales, strict=True)):
         u = carry_forward((one.values - scale.center) / scale.unit)

@@ -14,6 +14,7 @@ E. J. Schlossmacher: An iterative technique for absolute deviations curve fittin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from sklearn.linear_model import Ridge
 from fastrnn._types import Array
 from fastrnn.tasks._lags import Indices, Recipe, Track
 
-__all__ = ["LinearForecast"]
+__all__ = ["LinearForecast", "LinearPool"]
 
 _MOST_ROWS = 50_000  # origins that are fitted on; more change nothing but the time
 _REWEIGHTINGS = 10
@@ -42,13 +43,18 @@ class LinearForecast:
         Minimise absolute errors instead of squares.
     work : float
         Multiplications that reweighting may cost; rows are left out to stay below.
+    steps : int array, [H'], optional
+        Indices of the steps ahead that are forecast. Default: all.
     """
 
     recipe: Recipe
     """Of the track it was fitted on."""
 
-    def __init__(self, alpha: float, absolute: bool, work: float = _WORK) -> None:
+    def __init__(
+        self, alpha: float, absolute: bool, work: float = _WORK, steps: Indices | None = None
+    ) -> None:
         self._work = work
+        self._steps = steps
         self.alpha = alpha
         self.absolute = absolute
         self.coefficients: list[Array] = []
@@ -60,6 +66,8 @@ class LinearForecast:
         t = t[:: max(1, -(-len(t) // _MOST_ROWS))]
         outcomes, there = track.outcomes(t)
         wanted = outcomes - track.reference(t)
+        if self._steps is not None:
+            wanted, there = wanted[:, self._steps], there[:, self._steps]
         self.coefficients, self.intercepts = [], []
         for v in range(recipe.variables):
             lags = track.lags(t, v)
@@ -67,10 +75,10 @@ class LinearForecast:
                 steps = [
                     self._solve(
                         np.concatenate([lags, track.known[t + h + 1]], axis=1),
-                        wanted[:, h : h + 1, v],
-                        there[:, h : h + 1, v],
+                        wanted[:, place, None, v],
+                        there[:, place, None, v],
                     )
-                    for h in range(recipe.horizon)
+                    for place, h in enumerate(self._ahead())
                 ]
                 coefficients, intercepts = (np.concatenate(part) for part in zip(*steps, strict=True))
             else:
@@ -114,13 +122,15 @@ class LinearForecast:
             return
         for _ in range(_REWEIGHTINGS):
             off = np.abs(y - x @ coefficients - intercepts[h])
-            weight = 1 / np.maximum(off, 0.01 * scale)
+            weight = 1 / np.maximum(off, 0.05 * scale)
             ridge = Ridge(self.alpha, solver="cholesky").fit(x, y, sample_weight=weight / weight.mean())
             coefficients[:], intercepts[h] = ridge.coef_, ridge.intercept_
 
     def predict(self, track: Track, t: Indices) -> Array:
         """Forecasts from the origins, ``[M, H, V]``, in units of the series."""
         answers = track.reference(t)
+        if self._steps is not None:
+            answers = answers[:, self._steps]
         for start in range(0, len(t), _CHUNK):
             self._move(answers[start : start + _CHUNK], track, t[start : start + _CHUNK])
         return answers
@@ -131,8 +141,13 @@ class LinearForecast:
             p = lags.shape[1]
             # einsum, not BLAS: the same bits whatever the number of rows.
             answers[..., v] += np.einsum("mp,hp->mh", lags, coefficients[:, :p]) + intercepts
-            for h in range(self.recipe.horizon if self.recipe.known else 0):
-                answers[:, h, v] += np.einsum("mp,p->m", track.known[t + h + 1], coefficients[h, p:])
+            for place, h in enumerate(self._ahead() if self.recipe.known else []):
+                known = track.known[t + h + 1]
+                answers[:, place, v] += np.einsum("mp,p->m", known, coefficients[place, p:])
+
+    def _ahead(self) -> list[int]:
+        """Indices of the steps ahead."""
+        return list(range(self.recipe.horizon)) if self._steps is None else [int(h) for h in self._steps]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON, without the recipe."""
@@ -151,3 +166,48 @@ class LinearForecast:
         linear.coefficients = [np.asarray(c, np.float64) for c in content["coefficients"]]
         linear.intercepts = [np.asarray(c, np.float64) for c in content["intercepts"]]
         return linear
+
+
+class LinearPool:
+    """A weighted mean of linear forecasts with recipes of their own, which may differ in target and calendar."""
+
+    def __init__(self, members: Sequence[tuple[float, LinearForecast]]) -> None:
+        self.members = list(members)
+
+    @classmethod
+    def fit(
+        cls, track: Track, t: Indices, chosen: Sequence[tuple[Recipe, float, bool, float]]
+    ) -> LinearPool:
+        """Fit members of the given recipe, penalty, kind of error and weight on one track."""
+        return cls(
+            [
+                (weight, LinearForecast(alpha, absolute).fit(track.seen_as(recipe).bounded(t), t))
+                for recipe, alpha, absolute, weight in chosen
+            ]
+        )
+
+    def predict(self, track: Track, t: Indices) -> Array:
+        """Forecasts from the origins, ``[M, H, V]``, in units of the series."""
+        answers = np.zeros((len(t), track.recipe.horizon, track.recipe.variables))
+        for weight, member in self.members:
+            answers += weight * member.predict(track.seen_as(member.recipe), t)
+        return answers
+
+    @property
+    def reach(self) -> int:
+        """Steps before an origin that are looked at."""
+        return max(member.recipe.reach for _, member in self.members)
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """JSON."""
+        return [
+            {"weight": weight, "recipe": member.recipe.to_dict(), **member.to_dict()}
+            for weight, member in self.members
+        ]
+
+    @classmethod
+    def from_dict(cls, content: Sequence[dict[str, Any]]) -> LinearPool:
+        """What `to_dict` gave."""
+        return cls(
+            [(one["weight"], LinearForecast.from_dict(Recipe.from_dict(one["recipe"]), one)) for one in content]
+        )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastrnn._types import Array
 from fastrnn.errors import require
 
-__all__ = ["Timeline", "calendar_features", "calendar_periods", "usual_seasons"]
+__all__ = ["Timeline", "calendar_columns", "calendar_features", "calendar_periods", "usual_seasons"]
 
 _DAYS = ("D", "B", "W-SUN", "W-MON", "W-TUE", "W-WED", "W-THU", "W-FRI", "W-SAT")
 _MONTHS = ("MS", "ME", "BMS", "BME", "QS", "QE", "YS", "YE")
@@ -297,6 +297,12 @@ def calendar_features(timeline: Timeline, periods: tuple[str, ...]) -> Array:
             angle = 2 * np.pi * k * places[name] / _PERIODS[name]
             columns += [np.sin(angle), np.cos(angle)]
     return np.stack(columns, axis=1)
+
+
+def calendar_columns(periods: tuple[str, ...], period: str) -> list[int]:
+    """Columns that a period has in the features of `periods`."""
+    before = sum(2 * _HARMONICS[name] for name in periods[: periods.index(period)])
+    return list(range(before, before + 2 * _HARMONICS[period]))
 
 
 def _stamps(timeline: Timeline) -> Array:

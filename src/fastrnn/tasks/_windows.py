@@ -9,7 +9,7 @@ import numpy as np
 from fastrnn._types import Array
 from fastrnn.data.batching import Batch
 from fastrnn.tasks._lags import Indices, Track
-from fastrnn.tasks._linear_forecast import LinearForecast
+from fastrnn.tasks._linear_forecast import LinearPool
 
 __all__ = ["ForecastWindows", "network_inputs", "residuals"]
 
@@ -17,7 +17,7 @@ _CHUNK = 20_000
 _LEAST_STEPS, _MOST_STEPS = 12, 120  # batches of an epoch
 
 
-def network_inputs(track: Track, linear: LinearForecast, t: Indices) -> Array:
+def network_inputs(track: Track, linear: LinearPool, t: Indices) -> Array:
     """What the network reads at origins ``t [M]``, ``[M, F]`` float32.
 
     The features of the track, and where the linear forecast goes from the last value, one step and all steps
@@ -34,7 +34,7 @@ def network_inputs(track: Track, linear: LinearForecast, t: Indices) -> Array:
     return np.concatenate(parts)
 
 
-def residuals(track: Track, linear: LinearForecast, t: Indices) -> tuple[Array, Array]:
+def residuals(track: Track, linear: LinearPool, t: Indices) -> tuple[Array, Array]:
     """What the linear forecast leaves to the network, ``[M, H, V]``, and its weight: 0 where missing."""
     outcomes, there = track.outcomes(t)
     left = np.where(there, outcomes - linear.predict(track, t), 0.0)
@@ -51,7 +51,7 @@ class ForecastWindows:
     Parameters
     ----------
     track : Track
-    linear : LinearForecast
+    linear : LinearPool
     stops : sequence of int, [S]
         Origins of each series that may be trained on are those before.
     rows : int
@@ -70,7 +70,7 @@ class ForecastWindows:
     def __init__(
         self,
         track: Track,
-        linear: LinearForecast,
+        linear: LinearPool,
         stops: Indices,
         rows: int,
         steps: int,

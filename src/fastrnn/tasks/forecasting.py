@@ -82,7 +82,7 @@ class Forecaster(TaskEstimator):
         learning_rate: float = 0.005,
         optimizer: str = "adam",
         schedule: str = "cosine",
-        weight_decay: float = 0.0,
+        weight_decay: float = 0.001,
         clip_norm: float | None = 1.0,
         validation_fraction: float = 0.1,
         patience: int | None = None,
@@ -198,14 +198,14 @@ class Forecaster(TaskEstimator):
     def _tail(self, one: Series) -> Series:
         """The last steps, as many as are looked at or drawn."""
         recipe = self.core_.recipe
-        needed = max(recipe.reach, self.baselines_.reach) + recipe.pending + 2
+        needed = max(self.core_.reach, self.baselines_.reach) + recipe.pending + 2
         return one.part(max(0, len(one) - max(needed, _KEPT)), len(one))
 
     def _track(
         self, series: list[Series], future: list[Array] | None = None, rows: Any = None, ahead: int = 0
     ) -> Track:
         scales = self.core_.scales if rows is None else [self.core_.scales[i] for i in rows]
-        return make_track(series, self.core_.recipe, scales, future, max(ahead, self.horizon))
+        return make_track(series, self.core_.recipe, scales, future, max(ahead, self.horizon), self.core_.reach)
 
     # Going on
 
