@@ -1,8 +1,8 @@
 """The estimators from raw data to the fitted model, beside PyTorch: ``python -m bench.bench_tasks``.
 
-``fit`` begins with texts, series or sequences as a user has them and ends with the fitted estimator. Both sides
-tokenize, scale and window with the same code (:mod:`bench.contenders.torch_twin`), and the quality of both is
-shown. ``predict`` is one call for 100,000 inputs.
+``fit`` begins with texts, series or sequences as a user has them and ends with the fitted estimator. Both
+sides tokenize, scale and window with the same code (:mod:`bench.contenders.torch_twin`), and the quality of
+both is shown. ``predict`` is one call for 100,000 inputs.
 """
 
 from __future__ import annotations
