@@ -2,9 +2,9 @@
 
 `training_in_torch` replaces the training loop of every estimator: the same network from the same first
 weights, the same batches, schedule, clipping, validation and choice of the best epoch, with PyTorch's
-layers, autograd and fused Adam. What stands around the network (tokens, windows, padding, scaling) is the same
-code on both sides. So is the loss with its gradient with respect to the network's output, which takes fastrnn
-less time than PyTorch.
+layers, autograd and fused Adam. What stands around the network (tokens, windows, padding, scaling) is the
+same code on both sides. So is the loss with its gradient with respect to the network's output, which takes
+fastrnn less time than PyTorch.
 """
 
 from __future__ import annotations
