@@ -130,7 +130,7 @@ class NgramLinear(Layer):
         self.dropout = check_probability("dropout", dropout, allow_one=False)
         self.gain = gain
         self.seed = seed
-        self._rng = np.random.default_rng(seed)
+        self._rng = np.random.default_rng(None if seed is None else [seed, 2])
         self._idf = np.repeat(
             np.array([value for _, value in self.runs], np.float32), [count for count, _ in self.runs]
         )
