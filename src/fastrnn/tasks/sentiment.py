@@ -83,7 +83,7 @@ class SentimentClassifier(SupervisedClassifier):
     max_seconds : float, optional
         Train for so long, validation included, and anneal the learning rate to fit. What comes out then
         depends on the speed of the machine.
-    learning_rate : float, default 0.003
+    learning_rate : float, default 0.001
         The largest one.
     optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"}, default "adam"
         ``"sgd"`` has a momentum of 0.9.
@@ -173,7 +173,7 @@ class SentimentClassifier(SupervisedClassifier):
         batch_size: int = 32,
         epochs: int | None = None,
         max_seconds: float | None = None,
-        learning_rate: float = 0.003,
+        learning_rate: float = 0.001,
         optimizer: str = "adam",
         schedule: str = "cosine",
         weight_decay: float = 0.0,
