@@ -237,13 +237,13 @@ def digits_rows() -> LabelledSequences:
 
 
 def japanese_vowels() -> tuple[LabelledSequences, LabelledSequences]:
-    """Nine speakers say two Japanese vowels: who speaks?
+    """Two Japanese vowels said by nine speakers: who speaks.
 
     Returns
     -------
     train, test : LabelledSequences
-        270 and 370 sequences ``[T, 12]`` of cepstrum coefficients, 7 to 29 steps; ``y`` is the speaker, "1" to
-        "9".
+        270 and 370 sequences ``[T, 12]`` of cepstrum coefficients, 7 to 29 steps; ``y`` is the speaker, "1"
+        to "9".
 
     Raises
     ------
@@ -253,8 +253,8 @@ def japanese_vowels() -> tuple[LabelledSequences, LabelledSequences]:
     Notes
     -----
     Package ``aeon`` (seen in 1.6.0, BSD-3-Clause), files ``JapaneseVowels_TRAIN.ts`` and ``_TEST.ts``, read
-    without importing it. It is installed by ``pip install --no-deps aeon``: no extra can bring it, as it holds
-    back NumPy and brings numba, and its files need neither. Source: M. Kudo, J. Toyama, M. Shimbo:
+    without importing it. It is installed by ``pip install --no-deps aeon``: no extra can bring it, as it
+    holds back NumPy and brings numba, and its files need neither. Source: M. Kudo, J. Toyama, M. Shimbo:
     Multidimensional curve classification using passing-through regions, Pattern Recognition Letters 20, 1999
     (UCI Machine Learning Repository, CC BY 4.0). Logistic regression reaches an accuracy of .978.
 
@@ -390,8 +390,8 @@ def seattle_weather() -> pandas.DataFrame:
 
     Notes
     -----
-    Package ``vega_datasets`` 0.9.0, file ``_data/seattle-weather.csv``; the package is under MIT. Source: the US
-    National Oceanic and Atmospheric Administration. Install with ``pip install "fastrnn[data]"``.
+    Package ``vega_datasets`` 0.9.0, file ``_data/seattle-weather.csv``; the package is under MIT. Source: the
+    US National Oceanic and Atmospheric Administration. Install with ``pip install "fastrnn[data]"``.
 
     Examples
     --------

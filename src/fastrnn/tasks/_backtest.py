@@ -57,8 +57,8 @@ class Judged:
 class Baselines:
     """What is forecast without a network: the last value, the value a season before, and ridge regression.
 
-    Ridge regression is on the last 14 values of the variables and the covariates, one for each step ahead. The
-    intervals of all three are quantiles of their errors in training.
+    Ridge regression is on the last 14 values of the variables and the covariates, one for each step ahead.
+    The intervals of all three are quantiles of their errors in training.
     """
 
     def __init__(
@@ -153,14 +153,14 @@ class Backtest:
     """How well forecasts did beside the baselines. ``str()`` is for people, `to_dict` for machines.
 
     ``MAE`` and ``RMSE`` are in the unit of the series. ``MASE`` [1]_ is the absolute error over that of the
-    naive forecast one step ahead in the training part. ``sMAPE`` [2]_ is in percent, 0 to 200, and says little
-    about series that come near zero. ``pinball`` is the mean pinball loss over the quantiles, and ``coverage``
-    the share of outcomes between the lowest and the highest of them.
+    naive forecast one step ahead in the training part. ``sMAPE`` [2]_ is in percent, 0 to 200, and says
+    little about series that come near zero. ``pinball`` is the mean pinball loss over the quantiles, and
+    ``coverage`` the share of outcomes between the lowest and the highest of them.
 
     References
     ----------
-    .. [1] R. J. Hyndman, A. B. Koehler: Another look at measures of forecast accuracy. International Journal of
-       Forecasting 22(4), 2006.
+    .. [1] R. J. Hyndman, A. B. Koehler: Another look at measures of forecast accuracy. International Journal
+       of Forecasting 22(4), 2006.
     .. [2] S. Makridakis: Accuracy measures: theoretical and practical concerns. International Journal of
        Forecasting 9(4), 1993.
     """
@@ -228,7 +228,7 @@ class Backtest:
 
     @cached_property
     def forecasts(self) -> pandas.DataFrame:
-        """Every forecast: series, variable, fold, origin, step, time, actual, each model, and our quantiles."""
+        """Every forecast: series, variable, fold, origin, step, time, actual, each model, our quantiles."""
         pandas = require("pandas", "tasks")
         frames = []
         for part in self.judged:

@@ -24,7 +24,7 @@ LEVELS = np.concatenate([[0.001, 0.005], np.arange(1, 100) / 100, [0.995, 0.999]
 
 
 def conformal_quantiles(errors: Array, levels: Array) -> Array:
-    """Quantiles of errors ``[n]``, each taken a little further out, as conformal prediction does for n outcomes."""
+    """Quantiles of errors ``[n]``, a little further out, as conformal prediction takes them."""
     n = len(errors)
     outward = np.clip(0.5 + (levels - 0.5) * (n + 1) / n, 0.0, 1.0)
     found: Array = np.quantile(errors, outward)

@@ -1,7 +1,7 @@
 """All that a fitted forecaster knows, and forecasts from any origin of any series with it.
 
-A forecast of a quantile is the linear forecast, an offset, and a part (`gate`) of what the network adds, which is
-then moved by the errors of the held-out part (:mod:`fastrnn.tasks._calibration`).
+A forecast of a quantile is the linear forecast, an offset, and a part (`gate`) of what the network adds,
+which is then moved by the errors of the held-out part (:mod:`fastrnn.tasks._calibration`).
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Core:
         self,
         model: Sequential,
         track: Track,
-        first: Sequence[int],
-        stop: Sequence[int],
+        first: Sequence[int] | Indices,
+        stop: Sequence[int] | Indices,
         state: State | None,
         *,
         answers: bool = True,
@@ -83,9 +83,9 @@ class Core:
         self,
         model: Sequential,
         track: Track,
-        first: Sequence[int],
-        start: Sequence[int],
-        stop: Sequence[int],
+        first: Sequence[int] | Indices,
+        start: Sequence[int] | Indices,
+        stop: Sequence[int] | Indices,
         state: State | None,
         steps: int,
     ) -> Array:
@@ -109,9 +109,9 @@ class Core:
         self,
         model: Sequential,
         track: Track,
-        first: Sequence[int],
-        start: Sequence[int],
-        stop: Sequence[int],
+        first: Sequence[int] | Indices,
+        start: Sequence[int] | Indices,
+        stop: Sequence[int] | Indices,
         state: State | None,
         steps: int,
     ) -> Array:

@@ -2,15 +2,14 @@
 
 1. Season and calendar are read off the training part, and the linear forecast is chosen by forecasting later
    parts of it from earlier ones.
-2. The network learns what the linear forecast leaves, by the pinball loss of the quantiles. It begins at their
-   unconditional values, so at first it adds nothing.
+2. The network learns what the linear forecast leaves, by the pinball loss of the quantiles. It begins at
+   their unconditional values, so at first it adds nothing.
 3. On the held-out part it is decided how much of the network is added to the median, and the quantiles are
    moved so that they hold there.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -46,7 +45,7 @@ _MOST_JUDGED = 20_000  # origins that an epoch is judged on
 _MOST_RECURSIVE = 400  # origins that recursive forecasts are calibrated on
 _READ_BEFORE = 256  # steps before the held-out part from which the state is built up
 _GATES = (0.25, 0.5, 0.75, 1.0)
-_CONFIDENCE = float(os.environ.get("CONF","2"))  # standard errors
+_CONFIDENCE = 2.0  # standard errors
 
 
 def plan(series: list[Series], known: tuple[int, ...], settings: Any) -> Plan:
@@ -65,14 +64,15 @@ def plan(series: list[Series], known: tuple[int, ...], settings: Any) -> Plan:
     origins = int(np.maximum(cuts - settings.horizon - 1, 0).sum())
     if origins < _LEAST_ORIGINS:
         raise ValueError(
-            f"y is too short: its {int(lengths.sum())} steps (n_samples={int(lengths.sum())}) leave {origins} "
-            f"forecasts of horizon={settings.horizon} to learn from, at least {_LEAST_ORIGINS} are needed"
+            f"y is too short: its {int(lengths.sum())} steps (n_samples={int(lengths.sum())}) leave "
+            f"{origins} forecasts of horizon={settings.horizon} to learn from, at least {_LEAST_ORIGINS} are "
+            "needed"
         )
     longest = int(cuts.max())
     if settings.window is not None and settings.window + settings.horizon > longest:
         raise ValueError(
-            f"window={settings.window} and horizon={settings.horizon} must fit into the {longest} steps to learn "
-            "from: use a smaller window or longer series"
+            f"window={settings.window} and horizon={settings.horizon} must fit into the {longest} steps to "
+            "learn from: use a smaller window or longer series"
         )
     past = [one.part(0, int(cut)) for one, cut in zip(series, cuts, strict=True)]
     season = guess_season(past) if settings.season is None else settings.season
@@ -92,7 +92,7 @@ def plan(series: list[Series], known: tuple[int, ...], settings: Any) -> Plan:
         tuple(i for i in range(K) if i not in known),
         known,
         periods,
-        tuple(count for count in MEANS if 10*count <= longest),
+        tuple(count for count in MEANS if 10 * count <= longest),
         any(not np.isfinite(one.values).all() for one in past),
     )
     wanted = (
@@ -253,7 +253,8 @@ class Plan:
             core = replace(core, calibration=self._recursive(core, model, starts, stops))
         else:
             core = replace(core, calibration=calibrate(core.combine(self.track, t, outputs), outcomes, there))
-        # Last of all, as what was held out must not have been learned while it judged: the newest data counts.
+        # Last of all, as what was held out must not have been learned while it judged: the newest data
+        # counts.
         return replace(core, linear=self._refitted()) if self.held_out else core
 
     def _refitted(self) -> LinearPool:

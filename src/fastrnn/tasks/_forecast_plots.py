@@ -88,7 +88,7 @@ def draw_forecast(
 
 
 def draw_backtest(backtest: Backtest, path: str | os.PathLike[str] | None) -> Figure:
-    """A panel for each variable of each series, eight at most: outcomes, and forecasts of the last step ahead.
+    """Draw a panel for each variable of each series, eight at most: outcomes and last-step forecasts.
 
     Parameters
     ----------

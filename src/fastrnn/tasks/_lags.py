@@ -1,16 +1,16 @@
 """What a forecast is made from: lags, covariates and the calendar, at any origin of a series.
 
 An origin t is the step whose value is the last that is known; step h of a forecast is about t + h. Everything
-here is computed for the origins that are asked for, out of the series itself, so that memory does not grow with
-the number of lags or steps ahead.
+here is computed for the origins that are asked for, out of the series itself, so that memory does not grow
+with the number of lags or steps ahead.
 
 A. Values are in units of the series: ``u = (y - center) / unit``, both learned on the training part.
 B. A forecast is a reference plus what is learned: nothing (target ``"level"``), the last value
    (``"difference"``, so that a random walk or a trend is followed wherever it goes), or the value a season
    before (``"seasonal"``).
-C. Beyond the levels that were seen in training the target ``"level"`` knows nothing to return to: what the mean
-   of the last lags exceeds the seen range by is taken off the lags and put on the forecast again, so that after
-   a shift of the level forecasts go on from there.
+C. Beyond the levels that were seen in training the target ``"level"`` knows nothing to return to: what the
+   mean of the last lags exceeds the seen range by is taken off the lags and put on the forecast again, so
+   that after a shift of the level forecasts go on from there.
 D. All series lie in one array one after the other, with room before and after each, so that one index takes
    what is needed from any of them, and no lag reaches into another series.
 """
@@ -127,7 +127,7 @@ class Track:
     calendar: Array
     """``[R, C]``."""
 
-    def origins(self, first: Sequence[int], stop: Sequence[int]) -> Indices:
+    def origins(self, first: Sequence[int] | Indices, stop: Sequence[int] | Indices) -> Indices:
         """Places of the steps from `first` to before `stop` of each series, one series after the other."""
         spans = zip(self.starts, first, stop, strict=True)
         return np.concatenate([start + np.arange(a, b, dtype=np.int64) for start, a, b in spans])
@@ -144,10 +144,11 @@ class Track:
         if self.recipe.bounds is None or self.recipe.target != "level":
             return np.zeros((len(t), self.recipe.variables))
         levels = self.levels(t)
-        return levels - np.clip(levels, *self.recipe.bounds)
+        beyond: Array = levels - np.clip(levels, *self.recipe.bounds)
+        return beyond
 
     def seen_as(self, recipe: Recipe) -> Track:
-        """The same series for another recipe, of no more reach, horizon and calendar than that it was made for."""
+        """The same series for another recipe, of no more reach, horizon and calendar than its own."""
         periods = self.recipe.periods
         if recipe.periods == periods:
             return replace(self, recipe=recipe)
@@ -168,7 +169,8 @@ class Track:
         if recipe.target == "difference":
             return np.repeat(self.u[t][:, None], recipe.horizon, axis=1)
         ahead = np.arange(1, recipe.horizon + 1)
-        return self.u[t[:, None] + ahead - recipe.season * -(-ahead // recipe.season)]
+        before: Array = self.u[t[:, None] + ahead - recipe.season * -(-ahead // recipe.season)]
+        return before
 
     def outcomes(self, t: Indices) -> tuple[Array, NDArray[np.bool_]]:
         """Values that came, ``[M, H, V]``, and which of them are there."""
@@ -216,7 +218,8 @@ class Track:
         parts += [self.past[t], self.calendar[t + 1]]
         if recipe.known:
             parts += [self.known[t + h] for h in range(1, recipe.horizon + 1)]
-        return np.clip(np.concatenate(parts, axis=1), -_INPUT_LIMIT, _INPUT_LIMIT)
+        features: Array = np.clip(np.concatenate(parts, axis=1), -_INPUT_LIMIT, _INPUT_LIMIT)
+        return features
 
 
 def make_track(

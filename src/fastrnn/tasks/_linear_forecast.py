@@ -2,14 +2,15 @@
 
 Ridge regression in closed form (scikit-learn's) on lags that are written as the last value and the movements
 before it, so that the penalty pulls towards the reference: towards the last value for the target
-``"difference"``, towards the value a season before for ``"seasonal"``. Optionally it is reweighted to minimise
-absolute errors, which is what a median forecast should do and squares do not.
+``"difference"``, towards the value a season before for ``"seasonal"``. Optionally it is reweighted to
+minimise absolute errors, which is what a median forecast should do and squares do not.
 
 References
 ----------
 A. E. Hoerl, R. W. Kennard: Ridge regression. Technometrics 12(1), 1970.
 
-E. J. Schlossmacher: An iterative technique for absolute deviations curve fitting. JASA 68, 1973 (reweighting).
+E. J. Schlossmacher: An iterative technique for absolute deviations curve fitting. JASA 68, 1973
+(reweighting).
 """
 
 from __future__ import annotations
@@ -169,15 +170,13 @@ class LinearForecast:
 
 
 class LinearPool:
-    """A weighted mean of linear forecasts with recipes of their own, which may differ in target and calendar."""
+    """A weighted mean of linear forecasts whose recipes may differ in target and calendar."""
 
     def __init__(self, members: Sequence[tuple[float, LinearForecast]]) -> None:
         self.members = list(members)
 
     @classmethod
-    def fit(
-        cls, track: Track, t: Indices, chosen: Sequence[tuple[Recipe, float, bool, float]]
-    ) -> LinearPool:
+    def fit(cls, track: Track, t: Indices, chosen: Sequence[tuple[Recipe, float, bool, float]]) -> LinearPool:
         """Fit members of the given recipe, penalty, kind of error and weight on one track."""
         return cls(
             [
@@ -209,5 +208,8 @@ class LinearPool:
     def from_dict(cls, content: Sequence[dict[str, Any]]) -> LinearPool:
         """What `to_dict` gave."""
         return cls(
-            [(one["weight"], LinearForecast.from_dict(Recipe.from_dict(one["recipe"]), one)) for one in content]
+            [
+                (one["weight"], LinearForecast.from_dict(Recipe.from_dict(one["recipe"]), one))
+                for one in content
+            ]
         )

@@ -78,10 +78,10 @@ def choose(series: Sequence[Series], recipes: Sequence[Recipe]) -> list[tuple[Ch
     """Linear forecasts and their weights in a mean of them, the heaviest first.
 
     Each tenth of the later half of the series is forecast from what was before it. Of each recipe the best
-    penalty is a candidate, with squares and with absolute errors. One half of the weights comes from a selection:
-    starting from the best candidate, the one that lowers the absolute error of the mean most is added, over and
-    over; one may be added again [1]_. The other half falls off with the error of each, as what was best in the
-    past by a little need not be best in the future.
+    penalty is a candidate, with squares and with absolute errors. One half of the weights comes from a
+    selection: starting from the best candidate, the one that lowers the absolute error of the mean most is
+    added, over and over; one may be added again [1]_. The other half falls off with the error of each, as
+    what was best in the past by a little need not be best in the future.
 
     References
     ----------
@@ -173,7 +173,7 @@ def training_origins(track: Track, cuts: Indices) -> Indices:
 
 
 def median_offset(left: Array, there: NDArray[np.bool_]) -> Array:
-    """Median of what a linear forecast leaves, ``[M, H, V]``, drawn towards zero by its standard error, ``[H, V]``.
+    """Median ``[H, V]`` of what a linear forecast leaves, ``[M, H, V]``, drawn to zero by its standard error.
 
     Of a random walk it is luck, and would be added to every forecast as a drift.
     """

@@ -1,7 +1,7 @@
 """Series as users have them, and as the forecaster works with them.
 
-A. A series lies on a regular grid. What pandas gives is put on it: timestamps that are left out become missing
-   values, timestamps off the grid are refused by name.
+A. A series lies on a regular grid. What pandas gives is put on it: timestamps that are left out become
+   missing values, timestamps off the grid are refused by name.
 B. A missing value is replaced by the last one seen, never by one that comes later: what stands at a step must
    not depend on what follows it. That it was missing is kept beside it.
 """
@@ -180,7 +180,8 @@ def read_series(y: Any, X: Any = None, *, missing: str = "carry") -> tuple[list[
             form = replace(this, many=many)
         elif (this.variables, this.covariates) != (form.variables, form.covariates):
             raise ValueError(
-                f"all series must have the same variables: {label} has {_listed(this.variables)} and covariates "
+                f"all series must have the same variables: {label} has {_listed(this.variables)} and "
+                "covariates "
                 f"{_listed(this.covariates)}, the first has {_listed(form.variables)} and "
                 f"{_listed(form.covariates)}"
             )
@@ -208,7 +209,7 @@ def _read_one(y: Any, X: Any, label: str, missing: str) -> tuple[Series, Form]:
     if not len(values):
         raise ValueError(f"{label} is empty: a series needs at least one value (0 sample(s))")
     if X is None:
-        covariates, names = np.empty((len(values), 0)), []
+        covariates, names = np.empty((len(values), 0)), list[Hashable]()
         index_of_X = None
     else:
         label_X = label.replace("y", "X", 1)
@@ -270,7 +271,9 @@ def _numbers(given: Any, label: str) -> tuple[Array, list[Hashable], bool]:
                 array = array.astype(np.float64)
             except (TypeError, ValueError) as error:
                 # Both types, as float() raises them: a str is a bad value, a dict no number at all.
-                raise type(error)(f"{label} must be numeric, argument must be a string or a number: {error}")
+                raise type(error)(
+                    f"{label} must be numeric, argument must be a string or a number: {error}"
+                ) from None
         if array.dtype.kind not in _NUMERIC:
             raise ValueError(f"{label} must be numeric, got dtype {array.dtype}")
         if array.ndim not in (1, 2):
@@ -317,7 +320,8 @@ def _refuse_missing(
         if holes.size:
             step, column = holes[0]
             raise ValueError(
-                f"{what} must not have missing values with missing='raise': {len(holes)} are NaN, the first in "
+                f"{what} must not have missing values with missing='raise': {len(holes)} are NaN, the first "
+                "in "
                 f"{columns[column]!r} at {timeline.label(int(step))}"
             )
 
@@ -396,7 +400,7 @@ def check_same_form(given: Form, fitted: Form, label: str) -> None:
 
 
 def shaped(form: Form, name: Hashable, index: Any, values: Array, levels: Sequence[float] | None) -> Any:
-    """A forecast of one series, ``[h, V]`` or with quantiles ``[h, V, Q]``, as the kind of thing that was given."""
+    """A forecast of one series, ``[h, V]`` or with quantiles ``[h, V, Q]``, as the kind that was given."""
     pd = require("pandas", "tasks")
     if form.kind == "array":
         return values[:, 0] if form.flat else values

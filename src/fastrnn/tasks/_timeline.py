@@ -67,7 +67,8 @@ class Timeline:
         if not times and index.dtype.kind not in "iu":
             raise TypeError(
                 f"the index of {label} must be a DatetimeIndex, a PeriodIndex or whole numbers, got "
-                f"{type(index).__name__} of dtype {index.dtype}: set it with pandas.to_datetime, or drop it with "
+                f"{type(index).__name__} of dtype {index.dtype}: set it with pandas.to_datetime, or drop it "
+                "with "
                 "reset_index(drop=True)"
             )
         if times and index.hasnans:
@@ -84,7 +85,8 @@ class Timeline:
         if not index.is_monotonic_increasing:
             place = int(np.flatnonzero(np.asarray(index[1:] < index[:-1]))[0]) + 1
             raise ValueError(
-                f"the index of {label} must be in order of time: {index[place]} comes after {index[place - 1]}; "
+                f"the index of {label} must be in order of time: {index[place]} comes after "
+                f"{index[place - 1]}; "
                 f"sort it: {label}.sort_index()"
             )
         if not times:
@@ -120,11 +122,11 @@ class Timeline:
         return self._from(self.length, steps)
 
     def extended(self, steps: int) -> Timeline:
-        """This and so many steps more."""
+        """The same and so many steps more."""
         return self._from(0, self.length + steps)
 
     def steps_to(self, other: Timeline) -> int:
-        """Steps from the last of this to the first of `other`; 1 if it follows at once, or is only counted."""
+        """Steps from the last of this to the first of `other`; 1 if it follows at once or is only counted."""
         pd = require("pandas", "tasks")
         if other.kind != self.kind:
             if other.kind == "counted":
@@ -211,7 +213,8 @@ def _check_filled(index: Any, length: int, freq: str, label: str) -> None:
         )
         place = int(distances.argmax())
         raise ValueError(
-            f"the index of {label} has {len(index)} entries on a grid of {length} ({freq}): more than half are "
+            f"the index of {label} has {len(index)} entries on a grid of {length} ({freq}): more than half "
+            "are "
             f"missing; the largest gap is from {index[place]} to {index[place + 1]}"
         )
 

@@ -81,8 +81,8 @@ class ForecastWindows:
         self._rows, self._seed = rows, seed
         self._steps = int(min(steps, stops.max()))
         self._warm_up = min(warm_up, self._steps // 2)
-        # The inputs are read again and again; what is to be predicted takes H times their room and is computed
-        # as it is needed.
+        # The inputs are read again and again; what is to be predicted takes H times their room and is
+        # computed as it is needed.
         self._place = np.cumsum(stops) - stops
         self._stops = stops
         self._inputs = network_inputs(track, linear, track.origins(np.zeros_like(stops), stops))
@@ -115,5 +115,5 @@ class ForecastWindows:
             x = self._inputs[self._place[series] + step]
             y, weight = residuals(self._track, self._linear, (self._track.starts[series] + step).ravel())
             shape = (*step.shape, *y.shape[1:])
-            counts = inside & ((T >= self._warm_up) | (first == 0))
+            counts = inside & ((self._warm_up <= T) | (first == 0))
             yield Batch(x, y.reshape(shape), weight=weight.reshape(shape) * counts[..., None, None])

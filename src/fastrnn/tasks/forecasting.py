@@ -39,7 +39,7 @@ from fastrnn.tasks._series import (
     read_series,
     shaped,
 )
-from fastrnn.tasks._states import State, join_states, state_from_json, state_to_json, take_state
+from fastrnn.tasks._states import join_states, state_from_json, state_to_json, take_state
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -205,7 +205,9 @@ class Forecaster(TaskEstimator):
         self, series: list[Series], future: list[Array] | None = None, rows: Any = None, ahead: int = 0
     ) -> Track:
         scales = self.core_.scales if rows is None else [self.core_.scales[i] for i in rows]
-        return make_track(series, self.core_.recipe, scales, future, max(ahead, self.horizon), self.core_.reach)
+        return make_track(
+            series, self.core_.recipe, scales, future, max(ahead, self.horizon), self.core_.reach
+        )
 
     # Going on
 
@@ -219,7 +221,8 @@ class Forecaster(TaskEstimator):
         """Series that are meant to go on from those of fit."""
         if X is None and self.form_.covariates:
             raise ValueError(
-                f"X must hold the covariates {self.form_.covariates} as in fit, for the steps of {name}; got None"
+                f"X must hold the covariates {self.form_.covariates} as in fit, for the steps of {name}; "
+                "got None"
             )
         given, form = read_series(y, X, missing=self.missing)
         check_same_form(form, self.form_, name)
@@ -275,7 +278,8 @@ class Forecaster(TaskEstimator):
         steps = check_positive_int("horizon", horizon)
         if steps > self.core_.recipe.horizon and not self.core_.recursive:
             raise ValueError(
-                f"horizon must be at most {self.core_.recipe.horizon}, the steps that were learned; got {steps}: "
+                f"horizon must be at most {self.core_.recipe.horizon}, the steps that were learned; got "
+                f"{steps}: "
                 f"fit a Forecaster(horizon={steps}), or one with strategy='recursive'"
             )
         return steps
@@ -307,7 +311,8 @@ class Forecaster(TaskEstimator):
             return None
         if X_future is None:
             raise ValueError(
-                f"X_future must hold the covariates {known} of the {steps} steps ahead; got None (where they are "
+                f"X_future must hold the covariates {known} of the {steps} steps ahead; got None (where they "
+                "are "
                 "not known ahead, fit with known_future=())"
             )
         if isinstance(X_future, Mapping) != self.form_.many:
@@ -388,7 +393,7 @@ class Forecaster(TaskEstimator):
         fresh._check_settings()
         series, form = read_series(y, X, missing=self.missing)
         shortest = min(map(len, series))
-        size = max(int(round(shortest * test_fraction)) // folds, steps)
+        size = max(round(shortest * test_fraction) // folds, steps)
         if shortest - folds * size < max(size, 4):
             raise ValueError(
                 f"y is too short to be judged: {folds} folds of {size} steps leave "
@@ -405,7 +410,8 @@ class Forecaster(TaskEstimator):
             judged += fresh._judge(new, steps, fold)
             if not refit:
                 fresh._advance(fresh._continued(new))
-        return fresh._backtest_of(judged)
+        backtest: Backtest = fresh._backtest_of(judged)
+        return backtest
 
     # Pictures
 
