@@ -268,7 +268,10 @@ class Backtest:
             return f"The best baseline ({best}) is beaten by {100 * skill:.1f} % of its MAE."
         if skill < -_LITTLE:
             return f"The {best} forecast is not beaten: it is better by {-100 * skill:.1f} % of its MAE."
-        return f"The {best} forecast is not beaten: no skill beyond it was found ({100 * skill:+.1f} % of its MAE)."
+        return (
+            f"The {best} forecast is not beaten: no skill beyond it was found "
+            f"({100 * skill:+.1f} % of its MAE)."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the single forecasts in types that JSON has; NaN is None."""
