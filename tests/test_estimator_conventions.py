@@ -8,12 +8,23 @@ from typing import Any
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
-from fastrnn.tasks import TextGenerator
+from fastrnn.tasks import SequenceClassifier, SequenceRegressor, SequenceTagger, TextGenerator
 
 # For each estimator: checks that pass at least, and those that cannot, with the reason. scikit-learn leaves
 # out what an estimator's tags say is not for it: most checks need numbers in columns.
+QUICK: dict[str, Any] = {
+    "hidden_size": 16,
+    "epochs": 60,
+    "learning_rate": 0.02,
+    "dropout": 0.0,
+    "random_state": 0,
+}
 ESTIMATORS: list[tuple[Any, int, dict[str, str]]] = [
     (TextGenerator(hidden_size=4, embedding_size=2, seq_len=4, epochs=1, random_state=0), 1, {}),
+    (SequenceClassifier(**QUICK), 55, {}),
+    (SequenceRegressor(**QUICK), 52, {}),
+    # A label for every step is no column of targets.
+    (SequenceTagger(**QUICK), 1, {}),
 ]
 
 

@@ -36,7 +36,7 @@ def check_labels(y: Any, rows: int) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If `y` is missing, has not `rows` entries, holds missing values or labels of several types.
+        If `y` is missing, has not `rows` entries, or holds missing or infinite values or several types.
     """
     if y is None:
         raise ValueError(
@@ -48,6 +48,8 @@ def check_labels(y: Any, rows: int) -> NDArray[Any]:
     missing = [i for i, label in enumerate(labels) if label is None or label != label]
     if missing:
         raise ValueError(f"y must not hold missing values: y[{missing[0]}] is {labels[missing[0]]!r} (NaN)")
+    if labels.dtype.kind == "f" and np.isinf(labels).any():
+        raise ValueError(f"y must hold classes: y[{np.isinf(labels).argmax()}] is infinite (inf)")
     if labels.dtype.kind in ("O", "T"):
         kinds = sorted({type(label).__name__ for label in labels})
         if len(kinds) > 1:

@@ -61,7 +61,9 @@ class TellsClasses(SupervisedEstimator):
     ) -> ClassificationEvaluation:
         if (labels.dtype.kind in "US") != (self.classes_.dtype.kind in "US"):
             kind = self.classes_.dtype
-            raise ValueError(f"y holds {labels.dtype} labels such as {labels[0]!r}, the classes are {kind}")
+            raise ValueError(
+                f"y holds {labels.dtype} labels such as {labels.tolist()[0]!r}, the classes are {kind}"
+            )
         return evaluate_classes(labels, predicted, self.classes_)
 
     # Files

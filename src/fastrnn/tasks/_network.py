@@ -28,6 +28,7 @@ def build_network(
     pooling: str | None = None,
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
+    drop_input: bool = True,
     seeds: Sequence[int],
 ) -> Sequential:
     """Build a network from input to logits.
@@ -47,6 +48,8 @@ def build_network(
         How the steps become one answer. Default: an answer for every step.
     dropout : float
         Probability of dropping elements before, between and after the recurrent layers.
+    drop_input : bool, default True
+        Whether those before them are dropped, too.
     seeds : sequence of int, [SEEDS]
 
     Returns
@@ -65,7 +68,7 @@ def build_network(
     )
     features = hidden_size * (2 if bidirectional else 1)
     layers: list[Layer] = list(reader)
-    layers += [Dropout(dropout, seed=seeds[2])] if dropout else []
+    layers += [Dropout(dropout, seed=seeds[2])] if dropout and drop_input else []
     layers += [recurrent]
     layers += [] if pooling is None else [_pool(pooling, features, bidirectional, seeds[5])]
     layers += [Dropout(dropout, seed=seeds[3])] if dropout else []

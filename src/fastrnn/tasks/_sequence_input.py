@@ -94,7 +94,7 @@ def read_sequences(estimator: BaseEstimator, X: Any, *, reset: bool) -> Sequence
     if any(kinds):
         if not all(kinds):
             odd = kinds.index(False)
-            if given[odd] is None or given[odd] != given[odd]:
+            if _is_missing(given[odd]):
                 raise ValueError(f"X must not hold missing values: X[{odd}] is {given[odd]!r}")
             raise TypeError(
                 f"X must hold either text or numbers: X[{kinds.index(True)}] is text, X[{odd}] is not"
@@ -174,6 +174,11 @@ def _is_symbols(item: Any) -> bool:
             item.dtype == object and item.ndim == 1 and _is_symbols(list(item))
         )
     return isinstance(item, (list, tuple)) and bool(item) and isinstance(item[0], str)
+
+
+def _is_missing(item: Any) -> bool:
+    # pandas, whose NA is equal to nothing, not even truly unequal to itself, need not be installed.
+    return item is None or type(item).__name__ == "NAType" or (isinstance(item, Number) and item != item)
 
 
 # Numbers
@@ -351,7 +356,8 @@ class SequenceCoder:
         with np.errstate(over="ignore", invalid="ignore"):
             for chunk in _chunks(items):
                 scaler.partial_fit(_by_channel(chunk, sequences.step_shape))
-        if not (np.isfinite(scaler.mean_).all() and np.isfinite(scaler.scale_).all()):
+        # Where the variance is infinite, StandardScaler would leave the numbers as they are.
+        if not (np.isfinite(scaler.mean_).all() and np.isfinite(scaler.var_).all()):
             raise ValueError("X holds numbers that are too large to be standardised: scale them down")
         return cls(sequences.step_shape, mean=scaler.mean_, deviation=scaler.scale_)
 

@@ -27,6 +27,8 @@ __all__ = ["Prepare", "SupervisedEstimator"]
 
 Prepare = Callable[[NDArray[np.int64]], tuple[Sequence[Array], Array | list[Array]]]
 
+_MANY_FEATURES = 8
+
 # Of prediction at once; the bits of a row do not depend on it. Steps count with their padding.
 _ROWS_AT_ONCE = 256
 _STEPS_AT_ONCE = 1 << 18
@@ -113,8 +115,9 @@ class SupervisedEstimator(TaskEstimator):
             sequences, targets = prepare(train)
         batches = self._batches(sequences, targets, train, seeds[-2])
         validation = self._batches(sequences, targets, held_out, 0) if held_out.size else None
+        read = reader(seeds[0])
         network = build_network(
-            reader(seeds[0]),
+            read,
             width,
             outputs,
             cell=self.cell,
@@ -124,6 +127,8 @@ class SupervisedEstimator(TaskEstimator):
             pooling=pooling,
             dropout=self.dropout,
             recurrent_dropout=self.recurrent_dropout,
+            # A step of a few numbers would lose what it says; many stand in for each other.
+            drop_input=bool(read) or width >= _MANY_FEATURES,
             seeds=seeds,
         )
         model = network if completed is None else completed(network)

@@ -38,7 +38,8 @@ class SequenceClassifier(SupervisedClassifier, SequenceEstimator):
     pooling : {"attention", "max", "mean", "last"}, default "max"
         How the steps become one answer.
     dropout : float, default 0.2
-        Probability in [0, 1) of dropping elements before and after every recurrent layer.
+        Probability in [0, 1) of dropping elements before and after every recurrent layer. Numbers as
+        they were given are dropped only where a step has eight or more.
     recurrent_dropout : float, default 0.0
         Variational dropout on the recurrent path, the same for all steps.
     scale : bool, default True

@@ -46,7 +46,8 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
     pooling : {"attention", "max", "mean", "last"}, default "max"
         How the steps become one answer.
     dropout : float, default 0.2
-        Probability in [0, 1) of dropping elements before and after every recurrent layer.
+        Probability in [0, 1) of dropping elements before and after every recurrent layer. Numbers as
+        they were given are dropped only where a step has eight or more.
     recurrent_dropout : float, default 0.0
         Variational dropout on the recurrent path, the same for all steps.
     scale : bool, default True
@@ -236,7 +237,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
             columns = targets.reshape(len(targets), -1)
             with np.errstate(over="ignore", invalid="ignore"):
                 scaler.fit(columns[rows])
-            if not np.isfinite(scaler.scale_).all():
+            if not np.isfinite(scaler.var_).all():
                 raise ValueError("y holds numbers that are too large to be standardised: scale them down")
             return reading.prepare(rows), scaler.transform(columns).astype(np.float32)
 

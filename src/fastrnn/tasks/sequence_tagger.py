@@ -42,7 +42,8 @@ class SequenceTagger(TellsClasses, SequenceEstimator):
     embedding_size : int, default 32
         Width of a symbol's vector, for text.
     dropout : float, default 0.2
-        Probability in [0, 1) of dropping elements before and after every recurrent layer.
+        Probability in [0, 1) of dropping elements before and after every recurrent layer. Numbers as
+        they were given are dropped only where a step has eight or more.
     recurrent_dropout : float, default 0.0
         Variational dropout on the recurrent path, the same for all steps.
     scale : bool, default True
