@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # Examples do not depend on the run, so that a failure is the change's and not the day's. A deadline would
@@ -14,3 +15,16 @@ settings.load_profile("repeatable")
 
 # No test opens a window.
 os.environ["MPLBACKEND"] = "Agg"
+
+TOLD = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest) -> list[str]:
+    """Lines to show at the end of the run, whether or not anything failed."""
+    return request.config.stash.setdefault(TOLD, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(TOLD, []):
+        terminalreporter.write_line(line)

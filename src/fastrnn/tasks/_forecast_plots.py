@@ -137,7 +137,8 @@ def draw_backtest(backtest: Backtest, path: str | os.PathLike[str] | None) -> Fi
             )
             for patch in axes.collections[1:]:
                 patch.set_label(f"_{patch.get_label()}")
-        axes.set_ylabel(" ".join(str(x) for x in (name, backtest.variables[v]) if x is not None), fontsize=9)
+        names_shown = dict.fromkeys(str(x) for x in (name, backtest.variables[v]) if x is not None)
+        axes.set_ylabel(" ".join(names_shown), fontsize=9)  # a single Series has its name for both
     H = backtest.judged[0].outcomes.shape[1]
     panels[-1].set_xlabel(f"forecasts made {H} step{'s' if H > 1 else ''} before")
     return _finish(panels, path)
