@@ -167,7 +167,7 @@ SETS: dict[str, tuple[Callable[[int], Problem], type[Any], Callable[[Problem], f
         name: (archive(name), SequenceClassifier, linear)
         for name in ("BasicMotions", "ItalyPowerDemand", "GunPoint", "ArrowHead")
     },
-    "Covid3Month": (archive("Covid3Month"), SequenceRegressor, linear),
+    **{name: (archive(name), SequenceRegressor, linear) for name in ("Covid3Month", "CardanoSentiment")},
     "adding problem": (adding, SequenceRegressor, linear),
     "Python tokens": (tokens, SequenceTagger, neighbours),
 }
