@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
-from fastrnn.tasks import SequenceClassifier, SequenceRegressor, SequenceTagger, TextGenerator
+from fastrnn.tasks import (
+    SequenceClassifier,
+    SequenceRegressor,
+    SequenceTagger,
+    SequenceTranscriber,
+    TextGenerator,
+)
 
 # For each estimator: checks that pass at least, and those that cannot, with the reason. scikit-learn leaves
 # out what an estimator's tags say is not for it: most checks need numbers in columns.
@@ -25,6 +31,7 @@ ESTIMATORS: list[tuple[Any, int, dict[str, str]]] = [
     (SequenceRegressor(**QUICK), 52, {}),
     # A label for every step is no column of targets.
     (SequenceTagger(**QUICK), 1, {}),
+    (SequenceTranscriber(**QUICK), 1, {}),
 ]
 
 

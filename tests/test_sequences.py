@@ -462,7 +462,7 @@ def test_numbers_that_are_none(y: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("y", "error", "message"),
     [
-        (None, ValueError, "y must hold a label for every step"),
+        (None, ValueError, "y must hold a label sequence"),
         ("updown", TypeError, "y must be a list of label sequences, got str"),
         (SIGNS[1:], ValueError, "as many entries as X has sequences, 120; got 119"),
         (
@@ -470,7 +470,7 @@ def test_numbers_that_are_none(y: Any, message: str) -> None:
             ValueError,
             r"y\[0\] must have a label for each of the \d+ steps of X\[0\]",
         ),
-        (PEAKS == "late", TypeError, r"y\[0\] must hold a label for every step of X\[0\]"),
+        (PEAKS == "late", TypeError, r"y\[0\] must be a label sequence"),
         ([["a"] * len(x) for x in X], ValueError, r"at least two classes, got one class: \['a'\]"),
         ([[1] * len(X[0]), *SIGNS[1:]], ValueError, "labels of one type, got"),
         ([[None] * len(X[0]), *SIGNS[1:]], ValueError, "y must"),

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastrnn.tasks.forecasting import Forecaster
     from fastrnn.tasks.sentiment import SentimentClassifier
-    from fastrnn.tasks.sequences import SequenceClassifier, SequenceRegressor, SequenceTagger
+    from fastrnn.tasks.sequences import (
+        SequenceClassifier,
+        SequenceRegressor,
+        SequenceTagger,
+        SequenceTranscriber,
+    )
     from fastrnn.tasks.text_generation import TextGenerator
 
 __all__ = [
@@ -16,6 +21,7 @@ __all__ = [
     "SequenceClassifier",
     "SequenceRegressor",
     "SequenceTagger",
+    "SequenceTranscriber",
     "TextGenerator",
 ]
 
@@ -25,6 +31,7 @@ _MODULES = {
     "SequenceClassifier": "fastrnn.tasks.sequences",
     "SequenceRegressor": "fastrnn.tasks.sequences",
     "SequenceTagger": "fastrnn.tasks.sequences",
+    "SequenceTranscriber": "fastrnn.tasks.sequences",
     "TextGenerator": "fastrnn.tasks.text_generation",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,14 @@ from fastrnn._types import Array
 __all__ = [
     "calibrating_temperature",
     "check_labels",
+    "check_sequence_labels",
     "class_weights",
     "classes_from_dict",
     "classes_to_dict",
     "encode_classes",
     "held_out_count",
     "hold_out",
+    "label_sequences",
 ]
 
 _LEAST_HELD_OUT = 10  # rows: with fewer the best epoch is a matter of luck
@@ -56,6 +58,45 @@ def check_labels(y: Any, rows: int) -> NDArray[Any]:
             raise ValueError(f"y must hold labels of one type, got {', '.join(kinds)}")
         labels = np.asarray(labels.tolist())
     return labels
+
+
+def check_sequence_labels(sequences: Sequence[Any]) -> NDArray[Any]:
+    """Labels of all sequences, one after the other, as an array of one type.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, infinite or of several types.
+    """
+    labels = [label for one in sequences for label in one]
+    kinds = {type(label) for label in labels if not isinstance(label, (np.generic, str))}
+    if len(kinds) > 1 or (kinds and any(isinstance(label, str) for label in labels)):
+        names = sorted({type(label).__name__ for label in labels})
+        raise ValueError(f"y must hold labels of one type, got {', '.join(names)}")
+    return check_labels(np.asarray(labels), len(labels))
+
+
+def label_sequences(y: Any, count: int) -> list[Any]:
+    """The label sequences that `y` holds, as they were given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `y` is missing, no list of label sequences, or has not `count` of them.
+    """
+    if y is None:
+        raise ValueError(
+            "y must hold a label sequence for each: requires y to be passed, but the target y is None"
+        )
+    if isinstance(y, (str, bytes, Mapping)) or not hasattr(y, "__len__"):
+        raise TypeError(f"y must be a list of label sequences, got {type(y).__name__}")
+    given = list(y)
+    if len(given) != count:
+        raise ValueError(f"y must have as many entries as X has sequences, {count}; got {len(given)}")
+    for i, labels in enumerate(given):
+        if not isinstance(labels, (str, list, tuple, np.ndarray)) and not hasattr(labels, "to_numpy"):
+            raise TypeError(f"y[{i}] must be a label sequence, got {labels!r}")
+    return given
 
 
 def encode_classes(y: Any, rows: int) -> tuple[NDArray[Any], NDArray[np.int64]]:

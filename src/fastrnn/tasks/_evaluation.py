@@ -1,9 +1,10 @@
-"""What `evaluate` of classifiers and regressors returns."""
+"""What `evaluate` of the tasks on sequences returns."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassificationEvaluation",
     "RegressionEvaluation",
+    "TranscriptionEvaluation",
+    "edit_distance",
     "evaluate_classes",
     "evaluate_regression",
+    "evaluate_transcriptions",
 ]
 
 
@@ -114,6 +118,52 @@ class ClassificationEvaluation:
         if path is not None:
             save_figure(axes, path)
         return axes.figure  # type: ignore[return-value]  # of new axes, not a subfigure
+
+
+@dataclass(frozen=True)
+class TranscriptionEvaluation:
+    """How well label sequences are read. ``str()`` is a line for people, `to_dict` for machines."""
+
+    rows: int
+    """Sequences that were judged."""
+    labels: int
+    """Labels that they have."""
+    label_error_rate: float
+    """Labels that were left out, put in or taken for others (edit distance), over the labels there are."""
+    sequence_accuracy: float
+    """Share of the sequences without any error."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures in types that JSON has."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows:,} sequences, {self.labels:,} labels: label error rate {self.label_error_rate:.4f}, "
+            f"{self.sequence_accuracy:.3f} of the sequences without an error"
+        )
+
+
+def evaluate_transcriptions(true: Sequence[Any], predicted: Sequence[Any]) -> TranscriptionEvaluation:
+    """Judge label sequences against the true ones."""
+    errors = [edit_distance(list(a), list(b)) for a, b in zip(true, predicted, strict=True)]
+    labels = sum(map(len, true))
+    return TranscriptionEvaluation(
+        rows=len(errors),
+        labels=labels,
+        label_error_rate=sum(errors) / max(1, labels),
+        sequence_accuracy=errors.count(0) / max(1, len(errors)),
+    )
+
+
+def edit_distance(a: Sequence[Any], b: Sequence[Any]) -> int:
+    """Fewest insertions, deletions and substitutions that make one sequence the other (Levenshtein)."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        diagonal, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
+    return row[-1]
 
 
 def evaluate_classes(

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from fastrnn._types import Array
 from fastrnn.losses import cross_entropy
-from fastrnn.tasks._classes import calibrating_temperature, check_labels, class_weights, encode_classes
+from fastrnn.tasks._classes import (
+    calibrating_temperature,
+    check_sequence_labels,
+    class_weights,
+    encode_classes,
+    label_sequences,
+)
 from fastrnn.tasks._classifier import TellsClasses
 from fastrnn.tasks._evaluation import ClassificationEvaluation
 from fastrnn.tasks._sequence_estimator import SequenceEstimator
@@ -374,26 +380,10 @@ class SequenceTagger(TellsClasses, SequenceEstimator):
 
 def _flat(y: Any, lengths: Sequence[int]) -> NDArray[Any]:
     """Labels of all steps of all sequences, one after the other."""
-    if y is None:
-        raise ValueError(
-            "y must hold a label for every step: requires y to be passed, but the target y is None"
-        )
-    if isinstance(y, (str, bytes, Mapping)) or not hasattr(y, "__len__"):
-        raise TypeError(f"y must be a list of label sequences, got {type(y).__name__}")
-    given = list(y)
-    if len(given) != len(lengths):
-        raise ValueError(f"y must have as many entries as X has sequences, {len(lengths)}; got {len(given)}")
-    steps: list[Any] = []
+    given = label_sequences(y, len(lengths))
     for i, (labels, length) in enumerate(zip(given, lengths, strict=True)):
-        if not isinstance(labels, (str, list, tuple, np.ndarray)) and not hasattr(labels, "to_numpy"):
-            raise TypeError(f"y[{i}] must hold a label for every step of X[{i}], got {labels!r}")
         if len(labels) != length:
             raise ValueError(
                 f"y[{i}] must have a label for each of the {length} steps of X[{i}], got {len(labels)}"
             )
-        steps += list(labels)
-    kinds = {type(step) for step in steps if not isinstance(step, (np.generic, str))}
-    if len(kinds) > 1 or (kinds and any(isinstance(step, str) for step in steps)):
-        names = sorted({type(step).__name__ for step in steps})
-        raise ValueError(f"y must hold labels of one type, got {', '.join(names)}")
-    return check_labels(np.asarray(steps), len(steps))
+    return check_sequence_labels(given)
