@@ -1,7 +1,7 @@
-"""Handwritten numbers, column by column, with no word on where a digit ends: python examples/transcribe_digits.py.
+"""Handwritten numbers, with no word on where a digit ends: ``python examples/transcribe_digits.py``.
 
-Digits of scikit-learn are written side by side to numbers of three to six digits. Those of the test numbers are
-taken from images that training has not seen.
+Digits of scikit-learn are written side by side to numbers of three to six digits and read column by column.
+Those of the test numbers are taken from images that training has not seen.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def write(rng: np.random.Generator, images: np.ndarray, digits: np.ndarray, coun
 
 
 def main() -> None:
+    """Train and judge with three seeds."""
     data = load_digits()
     for seed in range(3):
         rng = np.random.default_rng(seed)
