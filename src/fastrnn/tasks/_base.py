@@ -40,8 +40,6 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
     "sgd": lambda parameters, **settings: optim.SGD(parameters, momentum=0.9, **settings),
 }
 
-_EPOCHS, _STEPS = 10, 1000  # at least, where neither epochs nor time are limited
-
 # Settings that a resumed training may change: they do not decide what is computed, only for how long and
 # where. The seed comes from the checkpoint, as random_state may be None.
 _FREE = frozenset(
@@ -75,6 +73,10 @@ class TaskEstimator(SavedEstimator):
     """What the loss is multiplied with to be in that unit."""
     _items: ClassVar[str]
     """What is counted when speed is shown, for example ``"char"``."""
+    _least_epochs: ClassVar[int] = 10
+    """Epochs at least, where neither they nor the time are limited."""
+    _least_steps: ClassVar[int] = 1000
+    """As many more epochs as it takes to make so many steps."""
 
     learning_rate: float
     optimizer: str
@@ -188,7 +190,7 @@ class TaskEstimator(SavedEstimator):
     def _default_epochs(self, steps: int) -> int:
         if self.max_seconds is not None:
             return UNLIMITED
-        return max(_EPOCHS, -(-_STEPS // steps))
+        return max(self._least_epochs, -(-self._least_steps // steps))
 
     def _train_once(
         self, model: Layer, batches: Any, loss: Callable[..., Any], *, items_per_step: int, carry_state: bool

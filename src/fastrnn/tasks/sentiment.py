@@ -78,8 +78,8 @@ class SentimentClassifier(SupervisedClassifier):
     batch_size : int, default 32
         Texts that are learned from at once.
     epochs : int, optional
-        Passes over the texts. Default: as many as `max_seconds` allows, else 10, and more where there are so
-        few texts that they make less than 1,000 steps.
+        Passes over the texts. Default: as many as `max_seconds` allows, else 4, and more where there are so
+        few texts that they make less than 2,000 steps.
     max_seconds : float, optional
         Train for so long, validation included, and anneal the learning rate to fit. What comes out then
         depends on the speed of the machine.
@@ -148,6 +148,9 @@ class SentimentClassifier(SupervisedClassifier):
     """
 
     _items: ClassVar[str] = "text"
+    # Large sets are soon learned by heart; small ones need more steps until words have a meaning.
+    _least_epochs: ClassVar[int] = 4
+    _least_steps: ClassVar[int] = 2000
 
     features_: TextFeatures
 
