@@ -14,6 +14,7 @@ from bench.contenders import REFERENCE
 LINEAR = {"to-100-characters": (2048, 256, 100), "square-512": (2048, 512, 512)}
 EMBEDDING = {"characters": (100, 64, 2048), "words": (20_000, 128, 2048)}
 LOGITS = {"characters": (2048, 100), "words": (512, 20_000)}
+CTC = {"words": (100, 32, 30, 12), "sentences": (500, 16, 30, 80)}  # T, N, classes, labels
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "SGD": {"momentum": 0.9},
     "RMSprop": {},
@@ -107,6 +108,24 @@ def test_cross_entropy_and_gradient(benchmark: Any, size: tuple[int, int], conte
 
     run = torch_step() if contender == "torch" else lambda: fastrnn.cross_entropy(logits, targets)
     measure(benchmark, f"cross entropy {M},{C}", contender, run)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("size", CTC.values(), ids=CTC)
+def test_ctc_and_gradient(benchmark: Any, size: tuple[int, int, int, int], contender: str) -> None:
+    T, N, C, L = size
+    logits, targets = normal(T, N, C), 1 + ids(C - 1, N * L).reshape(N, L)
+
+    def torch_step() -> Callable[[], Any]:
+        import torch
+
+        inputs, labels = torch.from_numpy(logits).requires_grad_(), torch.from_numpy(targets)
+        lengths = torch.full((N,), T), torch.full((N,), L)
+        loss, log_softmax = torch.nn.functional.ctc_loss, torch.log_softmax
+        return lambda: torch.autograd.grad(loss(log_softmax(inputs, 2), labels, *lengths), inputs)
+
+    run = torch_step() if contender == "torch" else lambda: fastrnn.ctc(logits, targets)
+    measure(benchmark, f"ctc T={T} N={N} C={C} L={L}", contender, run)
 
 
 @pytest.mark.usefixtures("threads")

@@ -13,7 +13,7 @@
 #define SUBJECTS(X)                                                                                                    \
     X(machine) X(float_environment) X(pool)                                                                            \
     X(simd) X(recurrent_forward) X(recurrent_backward) X(invariance)                                                   \
-    X(pack) X(linear) X(quantized) X(ops) X(optimizers) X(tokens)
+    X(pack) X(linear) X(quantized) X(ops) X(ctc) X(optimizers) X(tokens)
 /* clang-format on */
 
 #define DECLARE(subject) void test_##subject(void);

@@ -122,10 +122,7 @@ class Baselines:
             "scales": [scale.to_dict() for scale in self.scales],
             "step_sizes": [sizes.tolist() for sizes in self.step_sizes],
             "ridge": self.ridge.to_dict(),
-            "errors": {
-                name: [[[float(f"{x:.7g}") for x in v[0]] for v in h] for h in errors]
-                for name, errors in self.errors.items()
-            },
+            "errors": {name: errors.tolist() for name, errors in self.errors.items()},
         }
 
     @classmethod
@@ -137,9 +134,7 @@ class Baselines:
         new.scales = [Scale.from_dict(scale) for scale in content["scales"]]
         new.step_sizes = [np.asarray(sizes, np.float64) for sizes in content["step_sizes"]]
         new.ridge = LinearForecast.from_dict(new.recipes["ridge"], content["ridge"])
-        new.errors = {
-            name: np.asarray(errors, np.float64)[:, :, None] for name, errors in content["errors"].items()
-        }
+        new.errors = {name: np.asarray(errors, np.float64) for name, errors in content["errors"].items()}
         return new
 
 

@@ -44,7 +44,8 @@ def calibrate(forecasts: Array, outcomes: Array, there: NDArray[np.bool_]) -> Ar
     Returns
     -------
     array, [H, V, Q, LEVELS]
-        Where a step ahead has no outcome, those of the last step before it that has; else 0.
+        With seven digits, as there are many to be saved. Where a step ahead has no outcome, those of the last
+        step before it that has; else 0.
     """
     H, V, Q = forecasts.shape[1:]
     found = np.zeros((H, V, Q, len(LEVELS)))
@@ -54,7 +55,7 @@ def calibrate(forecasts: Array, outcomes: Array, there: NDArray[np.bool_]) -> Ar
             if known.any():
                 errors = outcomes[known, h, v, None] - forecasts[known, h, v]
                 for q in range(Q):
-                    found[h, v, q] = conformal_quantiles(errors[:, q], LEVELS)
+                    found[h, v, q] = [float(f"{x:.7g}") for x in conformal_quantiles(errors[:, q], LEVELS)]
             elif h:
                 found[h, v] = found[h - 1, v]
     return found

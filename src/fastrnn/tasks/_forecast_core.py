@@ -177,9 +177,7 @@ class Core:
             "linear": self.linear.to_dict(),
             "offsets": self.offsets.tolist(),
             "gate": self.gate.tolist(),
-            "calibration": [
-                [[[float(f"{x:.7g}") for x in q] for q in v] for v in h] for h in self.calibration
-            ],
+            "calibration": self.calibration.tolist(),
             "lower": [[None if np.isinf(x) else x for x in low.tolist()] for low in self.lower],
             "scales": [scale.to_dict() for scale in self.scales],
         }

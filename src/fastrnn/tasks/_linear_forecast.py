@@ -1,9 +1,12 @@
 """The linear forecast on which the network builds: a direct autoregression for every step ahead.
 
-Ridge regression in closed form (scikit-learn's) on lags that are written as the last value and the movements
-before it, so that the penalty pulls towards the reference: towards the last value for the target
-``"difference"``, towards the value a season before for ``"seasonal"``. Optionally it is reweighted to
-minimise absolute errors, which is what a median forecast should do and squares do not.
+Ridge regression in closed form on lags that are written as the last value and the movements before it, so
+that the penalty pulls towards the reference: towards the last value for the target ``"difference"``, towards
+the value a season before for ``"seasonal"``. Optionally it is reweighted to minimise absolute errors, which
+is what a median forecast should do and squares do not.
+
+Choosing a linear forecast takes thousands of small regressions. The equations are solved by SciPy and not by
+scikit-learn's `Ridge`, which takes 2 ms to check its arguments where solving takes 0.05.
 
 References
 ----------
@@ -20,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
+from scipy.linalg import solve
 
 from fastrnn._types import Array
 from fastrnn.tasks._lags import Indices, Recipe, Track
@@ -31,6 +34,19 @@ _MOST_ROWS = 50_000  # origins that are fitted on; more change nothing but the t
 _REWEIGHTINGS = 10
 _WORK = 2e10
 _CHUNK = 20_000  # origins that are computed at once, so that memory stays bounded
+
+
+def _ridge(x: Array, y: Array, alpha: float, weight: Array | None = None) -> tuple[Array, Array]:
+    """Coefficients ``[H, p]`` and intercepts ``[H]`` for rows ``[M, p]`` and outcomes ``[M, H]``."""
+    x_mean, y_mean = (
+        array.mean(axis=0) if weight is None else weight @ array / weight.sum() for array in (x, y)
+    )
+    x, y = x - x_mean, y - y_mean
+    weighted = x if weight is None else x * weight[:, None]
+    products = weighted.T @ x
+    products.flat[:: len(products) + 1] += alpha
+    coefficients = solve(products, weighted.T @ y, assume_a="pos", overwrite_a=True, check_finite=False).T
+    return coefficients, y_mean - coefficients @ x_mean
 
 
 class LinearForecast:
@@ -100,13 +116,14 @@ class LinearForecast:
         if np.isinf(self.alpha):
             return coefficients, intercepts
         if there.all():
-            ridge = Ridge(self.alpha, solver="cholesky").fit(x, wanted)
-            coefficients[:], intercepts[:] = ridge.coef_.reshape(H, -1), ridge.intercept_
+            coefficients, intercepts = _ridge(x, wanted, self.alpha)
         else:
             for h in range(H):
                 if there[:, h].any():
-                    ridge = Ridge(self.alpha, solver="cholesky").fit(x[there[:, h]], wanted[there[:, h], h])
-                    coefficients[h], intercepts[h] = ridge.coef_, ridge.intercept_
+                    known = there[:, h]
+                    (coefficients[h],), (intercepts[h],) = _ridge(
+                        x[known], wanted[known, h, None], self.alpha
+                    )
         if self.absolute:
             most = int(self._work / (_REWEIGHTINGS * H * x.shape[1] ** 2)) + 1
             every = max(1, -(-len(x) // most))
@@ -114,7 +131,8 @@ class LinearForecast:
                 kept = there[::every, h]
                 if kept.any():
                     self._reweight(x[::every][kept], wanted[::every, h][kept], coefficients[h], intercepts, h)
-        coefficients /= spread
+        # The same layout as after loading: einsum may sum in another order in another one.
+        coefficients = np.ascontiguousarray(coefficients / spread)
         return coefficients, intercepts - coefficients @ mean
 
     def _reweight(self, x: Array, y: Array, coefficients: Array, intercepts: Array, h: int) -> None:
@@ -124,8 +142,7 @@ class LinearForecast:
         for _ in range(_REWEIGHTINGS):
             off = np.abs(y - x @ coefficients - intercepts[h])
             weight = 1 / np.maximum(off, 0.05 * scale)
-            ridge = Ridge(self.alpha, solver="cholesky").fit(x, y, sample_weight=weight / weight.mean())
-            coefficients[:], intercepts[h] = ridge.coef_, ridge.intercept_
+            (coefficients[:],), (intercepts[h],) = _ridge(x, y[:, None], self.alpha, weight / weight.mean())
 
     def predict(self, track: Track, t: Indices) -> Array:
         """Forecasts from the origins, ``[M, H, V]``, in units of the series."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
+from scipy.special import ndtri
 
 from fastrnn._types import Array
 from fastrnn.tasks._series import Series, carry_forward
@@ -14,6 +15,8 @@ from fastrnn.tasks._timeline import usual_seasons
 __all__ = ["autocorrelation", "guess_season"]
 
 _LEAST = 0.15  # autocorrelation of what a season leaves a trace in
+_USUAL_LEAST = 0.1
+_BY_CHANCE = 0.05  # how often noise may be taken for a season
 _USUAL_BONUS = 1.5  # a day, a week or a year need less evidence than any other number of steps
 _SHORTEST = 4  # what repeats sooner is how the series moves, unless the calendar says otherwise
 _LONGEST = 2000
@@ -54,12 +57,15 @@ def guess_season(series: Sequence[Series]) -> int:
     usual = set(usual_seasons(series[0].timeline))
     # A correlation counts for what it exceeds its neighbourhood by: slow waves are no season.
     best, found = 1, 0.0
-    noise = 3 / np.sqrt(count * length)
+    usual_deviations, deviations = -ndtri([_BY_CHANCE, _BY_CHANCE / most])
     for m in range(2, most + 1):
         if m < _SHORTEST and m not in usual:
             continue
         height = score[m]
-        if height <= max(_LEAST, noise) * (1 if m not in usual else 1 / _USUAL_BONUS):
+        # Differences of white noise have a correlation of -0.5 with their neighbours, hence the 1.5.
+        deviation = np.sqrt(1.5 * max(length - m, 1) / count) / length
+        least, enough = (_USUAL_LEAST, usual_deviations) if m in usual else (_LEAST, deviations)
+        if height <= max(least, enough * deviation):
             continue
         if m > 2 and (height < score[m - 1] or height < score[m + 1]):
             continue

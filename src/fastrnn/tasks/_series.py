@@ -157,10 +157,10 @@ def read_series(y: Any, X: Any = None, *, missing: str = "carry") -> tuple[list[
     TypeError
         If something is not numeric.
     """
-    many = isinstance(y, Mapping)
+    many = _is_many(y)
     if many and not y:
         raise ValueError("y must hold at least one series, got an empty mapping")
-    if X is not None and isinstance(X, Mapping) != many:
+    if X is not None and _is_many(X) != many:
         raise TypeError(
             "X must be of the same kind as y: "
             f"{'a mapping with the same names' if many else 'not a mapping'}, got {type(X).__name__}"
@@ -178,22 +178,26 @@ def read_series(y: Any, X: Any = None, *, missing: str = "carry") -> tuple[list[
             series = replace(series, name=key)
         if form is None:
             form = replace(this, many=many)
-        elif (this.variables, this.covariates) != (form.variables, form.covariates):
-            raise ValueError(
-                f"all series must have the same variables: {label} has {_listed(this.variables)} and "
-                "covariates "
-                f"{_listed(this.covariates)}, the first has {_listed(form.variables)} and "
-                f"{_listed(form.covariates)}"
-            )
         elif this.kind != form.kind or series.timeline.freq != found[0].timeline.freq:
             raise ValueError(
                 f"all series must be of one kind and frequency: {label} is {this.describe()} of frequency "
                 f"{series.timeline.freq}, the first is {replace(form, many=False).describe()} of frequency "
                 f"{found[0].timeline.freq}"
             )
+        elif (this.variables, this.covariates) != (form.variables, form.covariates):
+            raise ValueError(
+                f"all series must have the same variables: {label} has {_listed(this.variables)} and "
+                f"covariates {_listed(this.covariates)}, the first has {_listed(form.variables)} and "
+                f"{_listed(form.covariates)}"
+            )
         found.append(series)
     assert form is not None
     return found, form
+
+
+def _is_many(given: Any) -> bool:
+    """Whether it is a mapping of series; one of SciPy's sparse arrays is a mapping, too."""
+    return isinstance(given, Mapping) and not hasattr(given, "toarray")
 
 
 def _read_one(y: Any, X: Any, label: str, missing: str) -> tuple[Series, Form]:
@@ -202,7 +206,7 @@ def _read_one(y: Any, X: Any, label: str, missing: str) -> tuple[Series, Form]:
     values, variables, flat = _numbers(y, label)
     if not values.shape[1]:
         raise ValueError(
-            f"{label} must have at least one variable: it has 0 feature(s) (shape {values.shape}) "
+            f"{label} must have at least one variable: it has 0 feature(s) (shape={values.shape}) "
             "while a minimum of 1 is required."
         )
     name = y.name if kind == "series" else None
@@ -248,7 +252,7 @@ def _numbers(given: Any, label: str) -> tuple[Array, list[Hashable], bool]:
             f"got {type(given).__name__}"
         )
     if hasattr(given, "toarray"):
-        raise TypeError(f"{label} must be dense, got a sparse {type(given).__name__}: pass {label}.toarray()")
+        raise TypeError(f"{label} must be dense, sparse input is not supported: pass {label}.toarray()")
     if isinstance(given, (pd.Series, pd.DataFrame)):
         columns = [given.name] if isinstance(given, pd.Series) else list(given.columns)
         parts = [given] if isinstance(given, pd.Series) else [given.iloc[:, i] for i in range(len(columns))]

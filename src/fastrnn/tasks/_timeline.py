@@ -140,12 +140,14 @@ class Timeline:
             return int((other.start - self.start) // self._step - self.length + 1)
         if self.kind == "periods":
             return int((other.start - self.start).n) - self.length + 1
+        if str(other.start.tz) != str(self.start.tz):
+            raise ValueError(
+                f"the new values must have the time zone of the old ones, {self.start.tz}; got "
+                f"{other.start.tz}"
+            )
         if other.start <= self.start:
             return 0
-        try:
-            grid = pd.date_range(self.start, other.start, freq=self.freq)
-        except TypeError as error:
-            raise ValueError(f"the new values must have the time zone of the old ones: {error}") from None
+        grid = pd.date_range(self.start, other.start, freq=self.freq)
         if grid[-1] != other.start:
             raise ValueError(
                 f"the new values must lie on the grid of the old ones (frequency {self.freq}); "

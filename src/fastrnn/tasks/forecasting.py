@@ -52,7 +52,135 @@ _TEST_FRACTION = 0.2
 
 
 class Forecaster(TaskEstimator):
-    """Learns to continue time series."""
+    """Learns to continue time series: one or several, of one or several variables, covariates or not.
+
+    A linear autoregression for every step ahead, chosen by forecasting later parts of the training data from
+    earlier ones, and on what it leaves a recurrent network that is trained on the pinball loss [1]_ of the
+    quantiles. How much of the network is added is decided on a held-out part, and so is how far apart the
+    quantiles lie, so that intervals hold what they say [2]_. What cannot be forecast better than by the last
+    value is therefore forecast about as well as that, and `backtest` says so.
+
+    Parameters
+    ----------
+    horizon : int, default 1
+        Steps ahead that are forecast.
+    window : int, optional
+        Last steps that the linear forecast looks at, at least 2. Default: a season and one, at least 14, at
+        most 64. The network remembers what it needs.
+    strategy : {"direct", "recursive"}, default "direct"
+        ``"direct"`` learns every step ahead by itself. ``"recursive"`` learns one step, takes its forecast
+        for the next value, and goes on as far as is wanted; it is the better choice for hundreds of steps.
+    quantiles : sequence of float, default (0.1, 0.5, 0.9)
+        Levels in (0, 1) that are trained on, judged and drawn. `predict` answers others, too, from these.
+    target : {"auto", "level", "difference", "seasonal"}, default "auto"
+        What is forecast: the value itself, its distance from the last value, or from the value a season
+        before. ``"auto"`` weighs them by how well they did.
+    season : int, optional
+        Steps after which the series repeat. Default: guessed; 1 means none.
+    calendar : bool or "auto", default "auto"
+        Use the time of day, day of the week and day of the year, as far as the data has seen each period
+        twice. ``True`` insists on an index that has them.
+    known_future : "all" or sequence of column names, default "all"
+        Columns of X that are known ahead, such as prices and holidays. They must be given to `predict`. The
+        others are used up to the present.
+    missing : {"carry", "raise"}, default "carry"
+        What a missing value is replaced by: the last one before it, which the network is told of; or nothing.
+        A missing value is never what a forecast is judged by.
+    cell : {"gru", "lstm", "rnn"}, default "gru"
+        Recurrent cell.
+    num_layers : int, default 1
+        Recurrent layers on top of each other.
+    hidden_size : int, default 24
+        Units of each.
+    dropout : float, default 0.1
+        Probability in [0, 1) of dropping elements before and after every recurrent layer.
+    recurrent_dropout : float, default 0.0
+        Variational dropout on the recurrent path, the same for all steps.
+    batch_size : int, default 32
+        Windows of 80 steps that are learned from at once.
+    epochs : int, optional
+        Passes over the series, of 12 to 120 batches each. Default: as many as `max_seconds` allows, else 10,
+        and more where the series are so short that they make less than 1,000 steps.
+    max_seconds : float, optional
+        Train for so long, validation included, and anneal the learning rate to fit. What comes out then
+        depends on the speed of the machine.
+    learning_rate : float, default 0.005
+        The largest one.
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"}, default "adam"
+        ``"sgd"`` has a momentum of 0.9.
+    schedule : {"cosine", "constant"}, default "cosine"
+        Course of the learning rate; ``"cosine"`` falls to a hundredth of it.
+    weight_decay : float, default 0.001
+    clip_norm : float, optional, default 1.0
+        Largest Euclidean norm of the gradients together. None: no limit.
+    validation_fraction : float, default 0.1
+        Last part of every series that is held out: it decides which epoch was best, how much of the network
+        is added, and the intervals. Where it would be less than 8 steps the training data does, and intervals
+        are too narrow.
+    patience : int, optional
+        Stop after so many epochs without progress on the held-out part.
+    random_state : int, numpy.random.RandomState or None, default None
+        Seed. The same int gives the same weights, bit for bit, on any number of threads (but see
+        `max_seconds`).
+    n_threads : int, optional
+        Threads while training and predicting. Default: as set by :func:`fastrnn.set_num_threads`.
+    checkpoint : path-like, optional
+        File to continue from after an interruption (see `fit`).
+    checkpoint_every : float, optional, default 60.0
+        Seconds between checkpoints.
+    progress : bool or callable, default False
+        True shows progress on standard error; a callable is given every
+        :class:`fastrnn.training.TrainingEvent` and stops training by returning a true value.
+
+    Attributes
+    ----------
+    season_ : int
+        Steps of the season; 1 is none.
+    target_ : str
+        The heaviest of the targets that are weighed.
+    core_ : object
+        All that was learned besides the network's weights: ``gate`` says how much of the network is added to
+        the forecast of each variable.
+    model_ : fastrnn.layers.Sequential
+        The network.
+    history_ : fastrnn.training.History
+        Course of the training; pinball losses in units of the scaled series.
+    seed_ : int
+        The seed that was used.
+    n_features_in_ : int
+        Variables; ``feature_names_in_`` are their names, if they are columns of a DataFrame.
+
+    See Also
+    --------
+    SequenceRegressor : numbers for whole sequences, instead of what follows them.
+
+    Notes
+    -----
+    Series lie on a regular grid. Steps that an index leaves out become missing values; times off the grid and
+    times twice are refused by name. Arrays are taken for evenly spaced. Mean and deviation by which each
+    series is scaled are learned on the part that is trained on.
+
+    A variable that was never negative and was zero at least once is not forecast below zero.
+
+    References
+    ----------
+    .. [1] R. Koenker, G. Bassett: Regression quantiles. Econometrica 46(1), 1978.
+    .. [2] Y. Romano, E. Patterson, E. Candès: Conformalized quantile regression. NeurIPS 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from fastrnn.tasks import Forecaster
+    >>> rng = np.random.default_rng(0)
+    >>> days = pd.date_range("2026-01-05", periods=120)
+    >>> sold = pd.Series(50 + 20 * (days.dayofweek > 4) + rng.normal(0, 3, 120), days)
+    >>> forecaster = Forecaster(horizon=7, epochs=5, random_state=0).fit(sold[:113])
+    >>> (forecaster.predict() > 60).tolist()  # from Monday to Sunday
+    [False, False, False, False, False, True, True]
+    >>> forecaster.predict(quantiles=[0.1, 0.9]).shape
+    (7, 2)
+    """
 
     _unit: ClassVar[str] = "pinball loss"
     _items: ClassVar[str] = "step"
@@ -125,7 +253,39 @@ class Forecaster(TaskEstimator):
     # Training
 
     def fit(self, y: Any, X: Any = None, *, resume: bool = False) -> Self:
-        """Learn from the past of one or several series."""
+        """Learn from the past of one or several series.
+
+        Parameters
+        ----------
+        y : array_like [T] or [T, V], Series, DataFrame, or mapping of names to these
+            A column is a variable; all are forecast together. A mapping holds several series for one model,
+            each with its own scale; they may have any lengths. NaN is a missing value.
+        X : array_like [T, K], Series, DataFrame, or mapping as y, optional
+            Covariates, a row for each step of y. NaN is allowed.
+        resume : bool, default False
+            Continue the training whose state is in the file `checkpoint`, to the very weights it would have
+            reached without the interruption. Series and settings must be the same, those excepted that only
+            say for how long or where to train (`epochs`, `max_seconds`, `patience`, `n_threads`,
+            `checkpoint_every`, `progress`); a `random_state` of None means the seed used before.
+
+        Returns
+        -------
+        Forecaster
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a setting is not accepted; if the series are too short for `horizon` and `window`, infinite,
+            without any value, or on no grid; if X does not go with y; or if the checkpoint belongs to another
+            training.
+        TypeError
+            If something is of the wrong type or not numeric.
+        TrainingInterrupted
+            On Ctrl-C, a KeyboardInterrupt; what was learned is kept, and is in the checkpoint.
+        MissingExtraError
+            If pandas is not installed.
+        """
         self._check_settings()
         return self._fit_series(*read_series(y, X, missing=self.missing), resume=resume)
 
@@ -212,7 +372,32 @@ class Forecaster(TaskEstimator):
     # Going on
 
     def update(self, new_y: Any, new_X: Any = None) -> Self:
-        """Take in what has been observed since, without training: only the state moves on."""
+        """Take in what has been observed since, without training: only the state moves on.
+
+        In pieces or at once, the state is the same to the last bit.
+
+        Parameters
+        ----------
+        new_y : as y of `fit`
+            What follows. With an index it must go on from the known steps, on their grid; a gap between is
+            taken for missing values. Of several series some may be left out.
+        new_X : as X of `fit`, optional
+            Their covariates; required if there were some in `fit`.
+
+        Returns
+        -------
+        Forecaster
+            Itself.
+
+        Raises
+        ------
+        NotFittedError
+            If the forecaster has not been fitted.
+        ValueError
+            If it does not follow, or has other variables or covariates; nothing is taken in then.
+        TypeError
+            If it is of another kind, or not numeric.
+        """
         self._check_fitted()
         self._advance(self._continued(self._read(new_y, new_X, "new_y")))
         return self
@@ -259,7 +444,34 @@ class Forecaster(TaskEstimator):
     # Forecasts
 
     def predict(self, horizon: int | None = None, X_future: Any = None, quantiles: Any = None) -> Any:
-        """Forecast what follows the data."""
+        """Forecast what follows the data.
+
+        Parameters
+        ----------
+        horizon : int, optional
+            Steps. Default: those of the constructor, which are also the most that the direct strategy knows.
+        X_future : array_like [horizon, K], DataFrame, or mapping as y, optional
+            The covariates that are known ahead, for the steps that follow; required if there are any.
+        quantiles : sequence of float, optional
+            Levels in (0, 1). Default: none, only the forecast itself, a median.
+
+        Returns
+        -------
+        array, Series, DataFrame, or dict
+            Of the kind that y was in `fit`, indexed with the steps that follow: ``[horizon]`` or
+            ``[horizon, V]``, and with quantiles ``[horizon, Q]`` or ``[horizon, V, Q]`` (a DataFrame has
+            columns of two levels instead). Quantiles never cross.
+
+        Raises
+        ------
+        NotFittedError
+            If the forecaster has not been fitted.
+        ValueError
+            If `horizon` is larger than what was learned, X_future is missing, incomplete, or about other
+            steps, or a level is not in (0, 1).
+        TypeError
+            If something is of the wrong type.
+        """
         self._check_fitted()
         steps = self._check_horizon(horizon)
         levels = None if quantiles is None else _check_quantiles(quantiles, empty=False)
@@ -329,7 +541,27 @@ class Forecaster(TaskEstimator):
     # Evaluation
 
     def evaluate(self, y: Any, X: Any = None, *, horizon: int | None = None) -> Backtest:
-        """Judge forecasts from every step of what follows the data."""
+        """Judge forecasts from every step of what follows the data, without training.
+
+        Parameters
+        ----------
+        y, X : as in `update`
+            At least `horizon` steps that follow the known ones. The forecaster does not take them in.
+        horizon : int, optional
+            Judge only so many steps ahead. Default: all.
+
+        Returns
+        -------
+        Backtest
+            Errors beside those of the last value, the value a season before and ridge regression.
+
+        Raises
+        ------
+        NotFittedError
+            If the forecaster has not been fitted.
+        ValueError, TypeError
+            As `update` does; or if there are fewer steps than `horizon`.
+        """
         self._check_fitted()
         steps = self.horizon if horizon is None else check_int("horizon", horizon, low=1, high=self.horizon)
         return self._backtest_of(self._judge(self._read(y, X, "y"), steps, 0))
@@ -371,7 +603,17 @@ class Forecaster(TaskEstimator):
         return Backtest(judged, tuple(self.quantiles), self.form_.variables, self.season_)
 
     def score(self, y: Any, X: Any = None) -> float:
-        """Negative mean absolute error of `evaluate`."""
+        """Negative mean absolute error of `evaluate`, so that greater is better.
+
+        Parameters
+        ----------
+        y, X : as in `evaluate`
+
+        Returns
+        -------
+        float
+            In the unit of the series; 0 would be perfect.
+        """
         return -float(self.evaluate(y, X).table.loc[OURS, "MAE"])
 
     def backtest(
@@ -384,7 +626,36 @@ class Forecaster(TaskEstimator):
         test_fraction: float = _TEST_FRACTION,
         refit: bool = True,
     ) -> Backtest:
-        """Judge forecasts of the last part of series, each made from nothing but what came before it."""
+        """Judge forecasts of the last part of series, each made from nothing but what came before it.
+
+        A fresh copy of the forecaster is fitted on all that precedes a fold and judged on forecasts from
+        every step of it. The forecaster itself is not touched.
+
+        Parameters
+        ----------
+        y : as in `fit`
+        horizon : int, optional
+            Steps ahead. Default: those of the constructor.
+        folds : int, default 5
+            Parts of equal length, one after the other, that are judged.
+        X : as in `fit`, optional
+        test_fraction : float, default 0.2
+            Part of the (shortest) series that the folds share, at the end of it; more where the folds would
+            be shorter than `horizon`.
+        refit : bool, default True
+            Fit anew before every fold. False fits once, and then only updates the state.
+
+        Returns
+        -------
+        Backtest
+
+        Raises
+        ------
+        ValueError
+            If the series are too short for so many folds, or as in `fit`.
+        TypeError
+            As in `fit`.
+        """
         check_positive_int("folds", folds)
         check_bool("refit", refit)
         check_float("test_fraction", test_fraction, low=0.0, high=1.0, open_low=True, open_high=True)
@@ -424,7 +695,30 @@ class Forecaster(TaskEstimator):
         history: int | None = None,
         quantiles: Any = None,
     ) -> Figure:
-        """Draw the last values and the forecast with its intervals."""
+        """Draw the last values and the forecast with its intervals.
+
+        Parameters
+        ----------
+        horizon, X_future : as in `predict`
+        path : path-like, optional
+            Image file to write; the suffix decides the format.
+        history : int, optional
+            Last known steps that are drawn, at most 512. Default: four times the horizon, at least 60.
+        quantiles : sequence of float, optional
+            Default: those of the constructor. Each and the one that mirrors it enclose a shaded band.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            With a panel for each variable of each series, eight at most.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As `predict` does.
+        MissingExtraError
+            If matplotlib is not installed.
+        """
         self._check_fitted()
         steps = self._check_horizon(horizon)
         levels = _check_quantiles(self.quantiles if quantiles is None else quantiles)
@@ -435,7 +729,28 @@ class Forecaster(TaskEstimator):
         )
 
     def plot_backtest(self, backtest: Backtest, path: str | os.PathLike[str] | None = None) -> Figure:
-        """Draw what was forecast beside what came."""
+        """Draw what was forecast beside what came.
+
+        Parameters
+        ----------
+        backtest : Backtest
+            What `backtest` or `evaluate` returned.
+        path : path-like, optional
+            Image file to write; the suffix decides the format.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            With a panel for each variable of each series, eight at most, of forecasts for the last step
+            ahead.
+
+        Raises
+        ------
+        TypeError
+            If `backtest` is something else.
+        MissingExtraError
+            If matplotlib is not installed.
+        """
         if not isinstance(backtest, Backtest):
             raise TypeError(
                 f"backtest must be what backtest or evaluate returned, got {type(backtest).__name__}"
@@ -446,7 +761,6 @@ class Forecaster(TaskEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = True
         tags.input_tags.allow_nan = self.missing != "raise"
         tags.target_tags.required = False
