@@ -124,6 +124,13 @@ def test_a_series_does_not_depend_on_the_others_when_predicted() -> None:
         pd.testing.assert_series_equal(updated[name], alone[name], rtol=0, atol=0)
 
 
+def test_long_series_are_windowed_as_they_are_needed(
+    fitted: Forecaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastrnn.tasks._windows._MOST_KEPT", 10)
+    assert_same_forecasts(small().fit(Y[:120]), fitted)
+
+
 # What comes back is of the kind that was given
 
 
@@ -144,7 +151,22 @@ def test_a_series_does_not_depend_on_the_others_when_predicted() -> None:
         Y.reset_index(drop=True),
         Y.set_axis(range(1000, 1300, 2)),
     ],
-    ids=("list,1-D,column,2-D,Series,frame,2 columns,dict,2 arrays,periods,counted,every second".split(",")),
+    ids=(
+        [
+            "list",
+            "1-D",
+            "column",
+            "2-D",
+            "Series",
+            "frame",
+            "2 columns",
+            "dict",
+            "2 arrays",
+            "periods",
+            "counted",
+            "every second",
+        ]
+    ),
 )
 def test_kinds(given: Any, strategy: str, tmp_path: Path) -> None:
     forecaster = small(strategy=strategy).fit(given)

@@ -23,9 +23,13 @@ LEVELS = np.concatenate([[0.001, 0.005], np.arange(1, 100) / 100, [0.995, 0.999]
 """Levels at which the errors of the held-out part are kept."""
 
 
-def conformal_quantiles(errors: Array, levels: Array) -> Array:
-    """Quantiles of errors ``[n]``, a little further out, as conformal prediction takes them."""
-    n = len(errors)
+def conformal_quantiles(errors: Array, levels: Array, overlap: int = 1) -> Array:
+    """Quantiles of errors ``[n]``, a little further out, as conformal prediction takes them.
+
+    Forecasts for `overlap` steps ahead that are made at every step share most of what happens: they say as
+    much as n / overlap others.
+    """
+    n = len(errors) / overlap
     outward = np.clip(0.5 + (levels - 0.5) * (n + 1) / n, 0.0, 1.0)
     found: Array = np.quantile(errors, outward)
     return found
@@ -44,8 +48,8 @@ def calibrate(forecasts: Array, outcomes: Array, there: NDArray[np.bool_]) -> Ar
     Returns
     -------
     array, [H, V, Q, LEVELS]
-        With seven digits, as there are many to be saved. Where a step ahead has no outcome, those of the last
-        step before it that has; else 0.
+        With seven digits, as there are many to be saved. Where a step ahead has no outcome, those of the step
+        before, a little larger, as the errors of a random walk are.
     """
     H, V, Q = forecasts.shape[1:]
     found = np.zeros((H, V, Q, len(LEVELS)))
@@ -55,9 +59,11 @@ def calibrate(forecasts: Array, outcomes: Array, there: NDArray[np.bool_]) -> Ar
             if known.any():
                 errors = outcomes[known, h, v, None] - forecasts[known, h, v]
                 for q in range(Q):
-                    found[h, v, q] = [float(f"{x:.7g}") for x in conformal_quantiles(errors[:, q], LEVELS)]
+                    found[h, v, q] = [
+                        float(f"{x:.7g}") for x in conformal_quantiles(errors[:, q], LEVELS, h + 1)
+                    ]
             elif h:
-                found[h, v] = found[h - 1, v]
+                found[h, v] = found[h - 1, v] * np.sqrt((h + 1) / h)
     return found
 
 

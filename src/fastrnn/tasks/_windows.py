@@ -14,6 +14,7 @@ from fastrnn.tasks._linear_forecast import LinearPool
 __all__ = ["ForecastWindows", "network_inputs", "residuals"]
 
 _CHUNK = 20_000
+_MOST_KEPT = 2**24  # residuals
 _LEAST_STEPS, _MOST_STEPS = 12, 120  # batches of an epoch
 
 
@@ -81,11 +82,14 @@ class ForecastWindows:
         self._rows, self._seed = rows, seed
         self._steps = int(min(steps, stops.max()))
         self._warm_up = min(warm_up, self._steps // 2)
-        # The inputs are read again and again; what is to be predicted takes H times their room and is
-        # computed as it is needed.
         self._place = np.cumsum(stops) - stops
         self._stops = stops
-        self._inputs = network_inputs(track, linear, track.origins(np.zeros_like(stops), stops))
+        origins = track.origins(np.zeros_like(stops), stops)
+        self._inputs = network_inputs(track, linear, origins)
+        # What is to be predicted may take a hundred times as much room: then it is computed as it is needed.
+        recipe = track.recipe
+        small = len(origins) * recipe.horizon * recipe.variables <= _MOST_KEPT
+        self._residuals = residuals(track, linear, origins) if small else None
         self.width = self._inputs.shape[1]
         wanted = -(-int(stops.sum()) // (rows * max(1, self._steps - self._warm_up)))
         self._batches = int(np.clip(wanted, _LEAST_STEPS, _MOST_STEPS))
@@ -112,8 +116,12 @@ class ForecastWindows:
             step = first + T
             inside = step < self._stops[series]
             step = np.where(inside, step, 0)
-            x = self._inputs[self._place[series] + step]
-            y, weight = residuals(self._track, self._linear, (self._track.starts[series] + step).ravel())
-            shape = (*step.shape, *y.shape[1:])
+            place = self._place[series] + step
+            if self._residuals is None:
+                origins = (self._track.starts[series] + step).ravel()
+                left = residuals(self._track, self._linear, origins)
+                y, weight = (part.reshape(*step.shape, *part.shape[1:]) for part in left)
+            else:
+                y, weight = (part[place] for part in self._residuals)
             counts = inside & ((self._warm_up <= T) | (first == 0))
-            yield Batch(x, y.reshape(shape), weight=weight.reshape(shape) * counts[..., None, None])
+            yield Batch(self._inputs[place], y, weight=weight * counts[..., None, None])
