@@ -74,6 +74,14 @@ def glucose(grid: bool) -> Callable[[], Problem]:
     return read
 
 
+def logistic_map() -> Problem:
+    """Chaos: the next value is a parabola of the last."""
+    y = [0.3]
+    while len(y) < 1000:
+        y.append(3.8 * y[-1] * (1 - y[-1]))
+    return Problem(np.array(y), 1)
+
+
 INSTALL = 'pip install "fastrnn[data]"'
 SETS: dict[str, Callable[[], Problem]] = {
     "wind, 1 day": weather("wind", 1),
@@ -84,6 +92,7 @@ SETS: dict[str, Callable[[], Problem]] = {
     "glucose on a grid, 30 minutes": glucose(True),
     "sea temperature, 24 hours": lambda: Problem(sets.sea_surface_temperature(), 48),
     **{f"{share}, log return in %, 1 day": returns(share) for share in ("AAPL", "IBM", "MSFT", "GOOG")},
+    "logistic map, 1 step": logistic_map,
     "US employment, 12 months": monthly("vega_datasets", "us-employment.csv", INSTALL),
     "US unemployment, 12 months": monthly("bokeh_sampledata", "unemployment1948.csv", INSTALL),
 }

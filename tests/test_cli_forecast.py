@@ -101,7 +101,7 @@ def test_covariates_and_variables() -> None:
     succeed("forecast", "train", "known.csv", "-o", "m", "-q", *columns, *SMALL)
     found = predicted("m", "--future", "ahead.csv", "--quantiles", "0.5")
     assert list(found) == ["date", "sold", "visits", "sold q0.5", "visits q0.5"]
-    assert "X_future must hold the covariates ['price'] of the 3 steps ahead" in failure(
+    assert "m needs the covariates price of the steps ahead: give --future" in failure(
         "forecast", "predict", "m"
     )
 

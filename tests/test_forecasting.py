@@ -72,6 +72,17 @@ def test_trends_and_shifts_of_the_level_are_followed() -> None:
         assert np.abs(after - 100).max() < 5, target
 
 
+def test_the_network_learns_what_no_linear_model_can() -> None:
+    """The logistic map: the next value is a parabola of the last."""
+    y = [0.3]
+    while len(y) < 500:
+        y.append(3.8 * y[-1] * (1 - y[-1]))
+    forecaster = Forecaster(epochs=30, random_state=0).fit(y[:400])
+    assert forecaster.core_.gate[0] > 0
+    found = forecaster.evaluate(y[400:])
+    assert found.best_baseline == "ridge" and found.skill > 0.5
+
+
 def test_known_covariates_are_used() -> None:
     rng = np.random.default_rng(0)
     promotion = rng.integers(0, 2, 330).astype(float)
@@ -205,6 +216,7 @@ def test_quantiles_are_in_order_and_any_may_be_asked_for(fitted: Forecaster) -> 
     ordered = bands[sorted(wanted)].to_numpy()
     assert (np.diff(ordered, axis=1) >= 0).all() and (ordered[:, 0] < ordered[:, -1]).all()
     np.testing.assert_array_equal(fitted.predict(2), fitted.predict()[:2])
+    np.testing.assert_array_equal(bands[0.5], fitted.predict())
 
 
 def test_a_count_is_not_forecast_below_zero() -> None:

@@ -182,6 +182,11 @@ def predict(
     if future is not None:
         table = read_table(future, encoding=encoding, header=header)
         X_future = columns.read(table, with_values=False)[1]
+    elif known := forecaster.known_covariates_:
+        raise ValueError(
+            f"{model} needs the covariates {', '.join(map(str, known))} of the steps ahead: give --future a "
+            "table of them, or train with --known-future none"
+        )
     levels = forecaster.quantiles if quantiles is None else quantiles
     points = forecaster.predict(horizon, X_future=X_future)
     bands = forecaster.predict(horizon, X_future=X_future, quantiles=levels) if levels else None

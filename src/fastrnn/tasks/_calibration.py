@@ -77,11 +77,13 @@ def apply_calibration(
     forecasts : array, [M, H, V, Q]
         Of the levels `trained`.
     trained : sequence of Q floats
+        One of them is 0.5.
     calibration : array, [H', V, Q, LEVELS]
         As `calibrate` gives. Steps ahead beyond H' are calibrated by the last, growing with the root of the
         step, as the errors of a random walk do.
     quantiles : sequence of float
-        Levels that are wanted: the nearest trained one is moved by the quantile of its held-out errors.
+        Levels that are wanted: the nearest trained one is moved by the quantile of its held-out errors, but
+        the median stays.
 
     Returns
     -------
@@ -99,6 +101,11 @@ def apply_calibration(
         errors = calibration[:, :, nearest]
         shift = (1 - share) * errors[..., right - 1] + share * errors[..., right]
         answers[..., place] = forecasts[..., nearest] + shift[rows] * growth[:, None]
-    order = np.argsort(np.asarray(quantiles), kind="stable")
+    # The median is the forecast itself, whatever the held-out errors say; the others keep to their side.
+    wanted, median = np.asarray(quantiles), forecasts[..., trained.index(0.5), None]
+    answers[..., wanted < 0.5] = np.minimum(answers[..., wanted < 0.5], median)
+    answers[..., wanted > 0.5] = np.maximum(answers[..., wanted > 0.5], median)
+    answers[..., wanted == 0.5] = median
+    order = np.argsort(wanted, kind="stable")
     answers[..., order] = np.sort(answers, axis=-1)
     return answers

@@ -147,6 +147,8 @@ class Forecaster(TaskEstimator):
         Course of the training; pinball losses in units of the scaled series.
     seed_ : int
         The seed that was used.
+    known_covariates_ : list
+        Names of the covariates that `predict` needs in X_future.
     n_features_in_ : int
         Variables; ``feature_names_in_`` are their names, if they are columns of a DataFrame.
 
@@ -512,8 +514,14 @@ class Forecaster(TaskEstimator):
             [core.restore(bands[[i]], i)[0] for i in each],
         )
 
+    @property
+    def known_covariates_(self) -> list[Hashable]:
+        """Names of the covariates that `predict` needs in X_future."""
+        self._check_fitted()
+        return [self.form_.covariates[i] for i in self.core_.recipe.known]
+
     def _future(self, X_future: Any, steps: int) -> list[Array] | None:
-        known = [self.form_.covariates[i] for i in self.core_.recipe.known]
+        known = self.known_covariates_
         if not known:
             if X_future is not None:
                 raise ValueError(
