@@ -80,9 +80,7 @@ def chinese(_: Any) -> Texts:
 
 
 def opinion(frame: pd.DataFrame) -> pd.Series:
-    return frame["Score"].map(
-        lambda score: "negative" if score < 0 else "positive" if score > 0 else "neutral"
-    )
+    return np.sign(frame["Score text"]).map({-1: "negative", 0: "neutral", 1: "positive"})
 
 
 SETS: dict[str, Callable[[Any], Texts]] = {
