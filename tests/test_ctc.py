@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from native_cases import assert_same_bits, by_dtype, by_isa, native, reference
 from tolerances import (
     backward_tolerance,
@@ -17,7 +19,7 @@ from tolerances import (
 )
 
 from fastrnn.backend import num_threads, use_isa
-from fastrnn.decoding import ctc_beam, ctc_greedy
+from fastrnn.decoding import ctc_beam, ctc_greedy, ctc_n_best
 from fastrnn.losses import ctc
 
 
@@ -135,3 +137,31 @@ def test_native_beam_agrees_with_the_reference(seed: int) -> None:
     a, b = native.ctc_beam(*args), reference.ctc_beam(*args)
     assert np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
     same_but_infinite(a[2], b[2], elementwise_tolerance(np.float64, 100))
+
+
+@given(
+    T=st.integers(0, 12),
+    C=st.integers(2, 6),
+    width=st.integers(1, 12),
+    best=st.integers(1, 12),
+    seed=st.integers(0, 10**6),
+)
+def test_what_every_beam_search_promises(T: int, C: int, width: int, best: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    N, blank, best = 3, int(rng.integers(0, C)), min(best, width)
+    x, lengths = rng.standard_normal((T, N, C)) * 3, rng.integers(0, T + 1, N)
+    found = ctc_n_best(x, best, lengths, blank=blank, beam_width=width)
+    for n, row in enumerate(found):
+        sequences, scores = [tuple(labels) for labels, _ in row], [score for _, score in row]
+        assert 1 <= len(row) <= best and len(set(sequences)) == len(row)
+        assert scores == sorted(scores, reverse=True)
+        for labels, score in zip(sequences, scores, strict=True):
+            assert blank not in labels and len(labels) <= lengths[n]
+            # A beam may lose alignments of a reading, but it invents none.
+            target = np.array([labels], np.int64).reshape(1, -1)
+            loss = native.ctc(x[:, [n]], target, lengths[[n]], np.array([len(labels)]), blank)[0][0]
+            assert score <= -loss + 1e-9 * max(1.0, abs(loss))
+        (alone,) = ctc_n_best(x[:, [n]], best, lengths[[n]], blank=blank, beam_width=width)
+        assert [tuple(labels) for labels, _ in alone] == sequences
+        greedy = ctc_greedy(x[:, [n]], lengths[[n]], blank=blank)[0][0]
+        assert tuple(greedy) == read(tuple(x[: lengths[n], n].argmax(axis=1)), blank)

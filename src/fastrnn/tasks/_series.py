@@ -325,8 +325,7 @@ def _refuse_missing(
             step, column = holes[0]
             raise ValueError(
                 f"{what} must not have missing values with missing='raise': {len(holes)} are NaN, the first "
-                "in "
-                f"{columns[column]!r} at {timeline.label(int(step))}"
+                f"in {columns[column]!r} at {timeline.label(int(step))}"
             )
 
 

@@ -67,9 +67,8 @@ class Timeline:
         if not times and index.dtype.kind not in "iu":
             raise TypeError(
                 f"the index of {label} must be a DatetimeIndex, a PeriodIndex or whole numbers, got "
-                f"{type(index).__name__} of dtype {index.dtype}: set it with pandas.to_datetime, or drop it "
-                "with "
-                "reset_index(drop=True)"
+                f"{type(index).__name__} of dtype {index.dtype}: set it with pandas.to_datetime, or drop "
+                "it with reset_index(drop=True)"
             )
         if times and index.hasnans:
             raise ValueError(
@@ -216,8 +215,7 @@ def _check_filled(index: Any, length: int, freq: str, label: str) -> None:
         place = int(distances.argmax())
         raise ValueError(
             f"the index of {label} has {len(index)} entries on a grid of {length} ({freq}): more than half "
-            "are "
-            f"missing; the largest gap is from {index[place]} to {index[place + 1]}"
+            f"are missing; the largest gap is from {index[place]} to {index[place + 1]}"
         )
 
 

@@ -532,8 +532,7 @@ class Forecaster(TaskEstimator):
         if X_future is None:
             raise ValueError(
                 f"X_future must hold the covariates {known} of the {steps} steps ahead; got None (where they "
-                "are "
-                "not known ahead, fit with known_future=())"
+                "are not known ahead, fit with known_future=())"
             )
         if isinstance(X_future, Mapping) != self.form_.many:
             raise TypeError(f"X_future must be {self.form_.describe()}, got {type(X_future).__name__}")
