@@ -6,8 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from native_cases import assert_same_bits, by_dtype, by_isa, native, reference
 from tolerances import (
     backward_tolerance,
