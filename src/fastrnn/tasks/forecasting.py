@@ -176,10 +176,10 @@ class Forecaster(TaskEstimator):
     >>> from fastrnn.tasks import Forecaster
     >>> rng = np.random.default_rng(0)
     >>> days = pd.date_range("2026-01-05", periods=120)
-    >>> sold = pd.Series(50 + 20 * (days.dayofweek > 4) + rng.normal(0, 3, 120), days)
+    >>> sold = pd.Series(50 + 20 * (days.day_of_week > 4) + rng.normal(0, 3, 120), days)
     >>> forecaster = Forecaster(horizon=7, epochs=5, random_state=0).fit(sold[:113])
-    >>> (forecaster.predict() > 60).tolist()  # from Monday to Sunday
-    [False, False, False, False, False, True, True]
+    >>> (forecaster.predict() > 60).tolist()  # from Tuesday to Monday
+    [False, False, False, False, True, True, False]
     >>> forecaster.predict(quantiles=[0.1, 0.9]).shape
     (7, 2)
     """
