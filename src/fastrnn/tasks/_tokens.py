@@ -3,7 +3,8 @@
 A. A text becomes ``[T, F]``, F numbers for each token. All features share one space of numbers, first those
    that an embedding reads; 0 is nothing, or unknown.
 B. Sequences of n tokens are numbered by the number of the first n - 1 and that of the last one.
-C. Work in Python is done once for each different token of some thousand texts; the rest is NumPy.
+C. Work in Python is done once for each different token, as long as there are not too many of them; the rest
+   is NumPy.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fastrnn.data.tokens import Tokenizer, restore_tokenizer
 __all__ = ["TextFeatures"]
 
 _TEXTS_AT_ONCE = 8192
+_MOST_MET = 100_000  # tokens whose numbers are remembered
 _NGRAMS = 100_000  # numbers for sequences of each length, at most
 
 Codes = NDArray[np.int64]
@@ -41,6 +43,7 @@ class TextFeatures:
         self.tokenizer = tokenizer
         self.runs: list[tuple[int, float]] = [(1, 0.0)]
         self._known: list[dict[str, int]] = []
+        self._met: dict[str, list[int]] = {}  # tokens that were encoded
         self._sequences: list[NDArray[np.int64]] = []  # of 2, 3, ... tokens: sorted keys
         self._numbers: list[NDArray[np.int64]] = []  # of each of these keys
 
@@ -119,19 +122,22 @@ class TextFeatures:
         for tokens, sizes in self._cut(texts):
             met = {token: place for place, token in enumerate(dict.fromkeys(tokens))}
             codes = np.fromiter(map(met.__getitem__, tokens), np.int64, len(tokens))
-            table = np.array(
-                [
-                    [known.get(value, 0) for known, value in zip(self._known, described, strict=True)]
-                    for described in map(self.tokenizer.describe, met)
-                ],
-                np.int64,
-            ).reshape(-1, len(self._known))
+            if len(self._met) > _MOST_MET:
+                self._met.clear()
+            table = np.array([self._met.get(token) or self._meet(token) for token in met], np.int64)
+            table = table.reshape(-1, len(self._known))
             columns = list(table[codes].T)
             starts = np.cumsum(sizes) - sizes
             for place in range(len(self._sequences)):
                 columns.append(self._look_up(self._keys(columns, starts), place))
             encoded += self._divided(columns, sizes)
         return encoded
+
+    def _meet(self, token: str) -> list[int]:
+        """Numbers of a token, remembered for the next texts."""
+        described = zip(self._known, self.tokenizer.describe(token), strict=True)
+        self._met[token] = numbers = [known.get(value, 0) for known, value in described]
+        return numbers
 
     def _cut(self, texts: Sequence[str]) -> Iterator[tuple[list[str], Codes]]:
         """Tokens of some thousand texts, one after the other, and how many each has."""
