@@ -146,8 +146,10 @@ class Form:
         return cls(content["kind"], content["flat"], content["many"], names["variables"], names["covariates"])
 
 
-def read_series(y: Any, X: Any = None, *, missing: str = "carry") -> tuple[list[Series], Form]:
-    """Check one or several series and their covariates.
+def read_series(
+    y: Any, X: Any = None, *, missing: str = "carry", name: str = "y"
+) -> tuple[list[Series], Form]:
+    """Check one or several series and their covariates; `name` is what messages call the series.
 
     Raises
     ------
@@ -172,7 +174,7 @@ def read_series(y: Any, X: Any = None, *, missing: str = "carry") -> tuple[list[
     found: list[Series] = []
     form: Form | None = None
     for key, one in given.items():
-        label = "y" if key is None else f"y[{key!r}]"
+        label = name if key is None else f"{name}[{key!r}]"
         series, this = _read_one(one, None if X is None else X[key] if many else X, label, missing)
         if many:
             series = replace(series, name=key)

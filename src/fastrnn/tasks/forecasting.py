@@ -411,7 +411,7 @@ class Forecaster(TaskEstimator):
                 f"X must hold the covariates {self.form_.covariates} as in fit, for the steps of {name}; "
                 "got None"
             )
-        given, form = read_series(y, X, missing=self.missing)
+        given, form = read_series(y, X, missing=self.missing, name=name)
         check_same_form(form, self.form_, name)
         unknown = [one.name for one in given if one.name not in self._names] if form.many else []
         if unknown:
