@@ -83,8 +83,9 @@ typedef struct frnn_outer_block {
 } frnn_outer_block;
 
 typedef struct frnn_outer {
-    int64_t rows;  /* at most outer_chunk */
-    int overwrite; /* out and the sums start from zero */
+    int64_t rows;       /* at most outer_chunk */
+    int64_t rows_ahead; /* rows of the next call, which follow in the arrays of rows: they are fetched ahead */
+    int overwrite;      /* out and the sums start from zero */
     const void *const *a;
     int operands, blocks;
     frnn_outer_operand b[FRNN_OUTER_OPERANDS];
@@ -128,11 +129,12 @@ typedef struct frnn_row_backward {
     void *saved;            /* in: this step's gates; out: dgates in their slots */
     const void *saved_next; /* the row of the step that comes next, to be fetched ahead */
     const void *dy_next;
-    const void *operand; /* [P] masked h_prev */
-    const void *h_prev;  /* [P] */
-    const void *c_prev;  /* [H] padded */
-    const void *dc;      /* [H] padded */
-    void *dc_out;        /* [H] padded */
+    const void *prev_next; /* c_prev of that step, or h_prev of a cell without c */
+    const void *operand;   /* [P] masked h_prev */
+    const void *h_prev;    /* [P] */
+    const void *c_prev;    /* [H] padded */
+    const void *dc;        /* [H] padded */
+    void *dc_out;          /* [H] padded */
     const void *zoneout_h, *zoneout_c;
 } frnn_row_backward;
 

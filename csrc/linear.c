@@ -142,6 +142,7 @@ static void dweight_thread(void *context, int index, int threads)
                         .scratch = job->outer + (size_t)index * job->outer_bytes};
     for (int64_t row = 0; row < job->M || outer.overwrite; row += outer.rows, outer.overwrite = 0) {
         outer.rows = FRNN_MIN(job->kernels->outer_chunk, job->M - row);
+        outer.rows_ahead = FRNN_MIN(job->kernels->outer_chunk, job->M - row - outer.rows);
         outer.a = job->a + row;
         outer.b[0].rows = job->b + row;
         job->kernels->outer(&outer);

@@ -77,7 +77,7 @@ typedef struct weight_work {
 
 static void carve_weight_thread(const backward_job *job, frnn_arena *arena, weight_work *w)
 {
-    const size_t bytes = sizeof(void *) * (size_t)job->plan.kernels->outer_chunk;
+    const size_t bytes = 2 * sizeof(void *) * (size_t)job->plan.kernels->outer_chunk;
     w->saved_rows = frnn_take(arena, bytes);
     w->x_rows = frnn_take(arena, bytes);
     w->h_rows = frnn_take(arena, bytes);
@@ -127,6 +127,18 @@ static const void *gates_past(const backward_job *job, int64_t n)
     return job->seam ? frnn_at(&job->plan, job->seam->gates_next, n * job->plan.saved_stride) : job->zeros;
 }
 
+/* c that step t of row n starts from. */
+static const void *c_prev(const backward_job *job, int64_t n, int64_t t)
+{
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    if (frnn_is_reset(q, n, t))
+        return job->zeros;
+    if (frnn_is_first(q, n, t))
+        return frnn_at(plan, job->c0, n * plan->Hp);
+    return frnn_at(plan, frnn_saved_row(plan, q, n, frnn_previous(q, t)), plan->cell->c_slot * plan->Hp);
+}
+
 /* Returns whether any row has a step after this one, so that there is a recurrent product to take. */
 static int point_rows(const backward_job *job, const backward_work *w, int64_t active, int64_t t)
 {
@@ -150,6 +162,7 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t a
         const int64_t before = frnn_is_first(q, n, t) ? t : frnn_previous(q, t);
         row->saved_next = frnn_saved_row(plan, q, n, before);
         row->dy_next = g->dy ? frnn_at(plan, g->dy, before * g->dy_t_stride + n * g->dy_n_stride) : job->zeros;
+        row->prev_next = plan->cell->c_slot >= 0 ? c_prev(job, n, before) : frnn_h_prev(plan, q, n, before, job->zeros);
         row->operand = row->h_prev = frnn_h_prev(plan, q, n, t, job->zeros);
         if (plan->cell->recurrent_count < plan->cell->recurrent_gates && q->hidden_mask) {
             void *masked = frnn_at(plan, w->masked_h, i * plan->P);
@@ -160,13 +173,7 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t a
             void *dc = frnn_at(plan, job->dc, n * plan->Hp);
             row->dc = cut ? job->zeros : dc;
             row->dc_out = dc;
-            if (frnn_is_reset(q, n, t))
-                row->c_prev = job->zeros;
-            else if (frnn_is_first(q, n, t))
-                row->c_prev = frnn_at(plan, job->c0, n * plan->Hp);
-            else
-                row->c_prev =
-                    frnn_at(plan, frnn_saved_row(plan, q, n, frnn_previous(q, t)), plan->cell->c_slot * plan->Hp);
+            row->c_prev = c_prev(job, n, t);
         }
         if (q->zoneout_h)
             row->zoneout_h = frnn_at(plan, q->zoneout_h, t * q->zoneout_h_t_stride + n * q->zoneout_h_n_stride);
@@ -356,20 +363,21 @@ static void backward_thread(void *context, int index, int threads)
 
 /* ---- 5': weight gradients ---- */
 
-/* The next chunk of steps, against the processing order, as phase one went: a sequence that comes in windows, the last one
- * first, then sums in the same order as a whole one. Returns how many; *s and *n are where it goes on. */
-static int64_t next_chunk(const backward_job *job, const weight_work *w, int64_t *s, int64_t *n)
+/* Rows of the next chunk of steps into the arrays, `from` on, against the processing order, as phase one went: a sequence
+ * that comes in windows, the last one first, then sums in the same order as a whole one. Returns how many; *s and *n are
+ * where it goes on. */
+static int64_t next_chunk(const backward_job *job, const weight_work *w, int64_t from, int64_t *s, int64_t *n)
 {
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
-    int64_t k = 0;
+    int64_t k = from;
     for (; *s >= 0; --*s, *n = 0)
         for (; *n < q->N; ++*n) {
             const int64_t t = frnn_time(q, *s);
             if (t >= frnn_length(q, *n))
                 continue;
-            if (k == plan->kernels->outer_chunk)
-                return k;
+            if (k - from == plan->kernels->outer_chunk)
+                return k - from;
             w->saved_rows[k] = frnn_saved_row(plan, q, *n, t);
             w->x_rows[k] = frnn_at(plan, q->x, t * q->x_t_stride + *n * q->x_n_stride);
             w->h_rows[k] = frnn_h_prev(plan, q, *n, t, job->zeros);
@@ -379,7 +387,17 @@ static int64_t next_chunk(const backward_job *job, const weight_work *w, int64_t
                 w->h_masks[k] = frnn_at(plan, q->hidden_mask, *n * plan->P);
             k++;
         }
-    return k;
+    return k - from;
+}
+
+/* Forget the first `done` rows of the arrays; `left` move up. */
+static void drop_rows(const backward_job *job, const weight_work *w, int64_t done, int64_t left)
+{
+    const void **arrays[] = {w->saved_rows, w->x_rows, w->h_rows, job->q->input_mask ? w->x_masks : NULL,
+                             job->q->hidden_mask ? w->h_masks : NULL};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        if (arrays[i])
+            memmove(arrays[i], arrays[i] + done, sizeof **arrays * (size_t)left);
 }
 
 static void *row_of(const frnn_plan *plan, void *matrix, int64_t row, int64_t columns)
@@ -481,13 +499,16 @@ static void weight_thread(void *context, int index, int threads)
     carve_weight_thread(job, &arena, &w);
     plan_outer(job, &w, index, threads, &outer);
     plan_sums(job, &w, index, threads, &sums);
-    int64_t s = job->q->T - 1, n = 0;
-    int overwrite = job->g->overwrite;
-    for (int64_t rows; (rows = next_chunk(job, &w, &s, &n)) > 0 || overwrite; overwrite = 0) {
+    int64_t s = job->q->T - 1, n = 0, rows = next_chunk(job, &w, 0, &s, &n);
+    for (int overwrite = job->g->overwrite; rows > 0 || overwrite; overwrite = 0) {
+        const int64_t ahead = next_chunk(job, &w, rows, &s, &n);
         sums.rows = outer.rows = rows;
         sums.overwrite = outer.overwrite = overwrite;
+        outer.rows_ahead = ahead;
         job->plan.kernels->outer(&outer);
         job->plan.kernels->outer(&sums);
+        drop_rows(job, &w, rows, ahead);
+        rows = ahead;
     }
     frnn_restore_denormals(environment);
 }

@@ -35,7 +35,7 @@ FRNN_INLINE void FN(elman_backward_epilogue)(const int relu, const void *step, i
             const frnn_row_backward *row = s->rows + row0 + r;
             const int64_t unit = unit0 + u * VL;
             real *saved = (real *)row->saved + unit;
-            FN(fetch_next)(s, row, unit, 1);
+            FN(fetch_next)(row, unit, 0);
             vec dh = FN(total_dh)(s, row, unit, acc[r * units + u]);
             if (s->has_direct) {
                 vec direct = v_zero();
@@ -82,10 +82,10 @@ static void FN(rnn_relu_forward)(const frnn_step_forward *s)
 
 static void FN(rnn_tanh_backward)(const frnn_step_backward *s)
 {
-    FN(walk_dh)(s, FN(tanh_backward_tile));
+    FN(walk_dh)(s, 1, FN(tanh_backward_tile));
 }
 
 static void FN(rnn_relu_backward)(const frnn_step_backward *s)
 {
-    FN(walk_dh)(s, FN(relu_backward_tile));
+    FN(walk_dh)(s, 1, FN(relu_backward_tile));
 }

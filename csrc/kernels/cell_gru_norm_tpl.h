@@ -67,7 +67,7 @@ static void FN(gru_norm_backward_tile)(const void *step, int64_t row0, int R, in
         for (int u = 0; u < units; u++) {
             const frnn_row_backward *row = s->rows + row0 + r;
             real *gates = (real *)row->saved + GRU_NORM_GATES * s->Hp;
-            FN(fetch_next)(s, row, unit0 + u * VL, GRU_NORM_GATES + 3);
+            FN(fetch_next)(row, unit0 + u * VL, 1);
             FN(gru_backward_output)(s, row, gates, unit0 + u * VL, acc[r * units + u]);
         }
 }
@@ -107,7 +107,7 @@ FRNN_INLINE void FN(gru_norm_backward_row)(const frnn_step_backward *s, const fr
 
 static void FN(gru_norm_backward)(const frnn_step_backward *s)
 {
-    FN(walk_dh)(s, FN(gru_norm_backward_tile));
+    FN(walk_dh)(s, GRU_NORM_GATES + 3, FN(gru_norm_backward_tile));
     for (int64_t r = 0; r < s->m; r++)
         FN(gru_norm_backward_row)(s, s->rows + r);
 }

@@ -83,7 +83,7 @@ static void FN(gru_backward_tile)(const void *step, int64_t row0, int R, int64_t
             const frnn_row_backward *row = s->rows + row0 + r;
             const int64_t unit = unit0 + u * VL;
             real *saved = (real *)row->saved + unit;
-            FN(fetch_next)(s, row, unit, 4);
+            FN(fetch_next)(row, unit, 1);
             const vec reset = v_load(saved), q = v_load(saved + 3 * s->Hp);
             const vec da_n = FN(gru_backward_output)(s, row, row->saved, unit, acc[r * units + u]);
             v_store(saved, da_n * q * reset * (v_splat(1) - reset));
@@ -100,7 +100,7 @@ static void FN(gru_forward)(const frnn_step_forward *s)
 
 static void FN(gru_backward)(const frnn_step_backward *s)
 {
-    FN(walk_dh)(s, FN(gru_backward_tile));
+    FN(walk_dh)(s, 4, FN(gru_backward_tile));
 }
 
 /* ---- reset before the recurrent product: two products a step ---- */
@@ -173,7 +173,8 @@ static void FN(gru_reset_before_backward_reset)(const void *step, int64_t row0, 
 
 static void FN(gru_reset_before_backward)(const frnn_step_backward *s)
 {
-    FN(walk_dh)(s, FN(gru_reset_before_backward_output));
+    FN(walk_dh)(s, 4, FN(gru_reset_before_backward_output));
     const frnn_segments da_n = {.count = 1, .length = s->H, .offset = {2 * s->Hp}};
-    FN(walk_backward)(s, &s->candidate, offsetof(frnn_row_backward, saved), &da_n, FN(gru_reset_before_backward_reset));
+    FN(walk_backward)(s, &s->candidate, offsetof(frnn_row_backward, saved), &da_n, 0,
+                      FN(gru_reset_before_backward_reset));
 }

@@ -93,7 +93,7 @@ static void FN(lstm_norm_backward_tile)(const void *step, int64_t row0, int R, i
             const int64_t unit = unit0 + u * VL;
             real *o_slot = (real *)row->saved + (LSTM_NORM_GATES + 3) * s->Hp + unit;
             real *t_slot = (real *)row->saved + LSTM_NORM_T * s->Hp + unit;
-            FN(fetch_next)(s, row, unit, LSTM_NORM_C + 1);
+            FN(fetch_next)(row, unit, 1);
             vec dh = FN(total_dh)(s, row, unit, acc[r * units + u]);
             if (s->has_direct) {
                 vec direct = v_zero();
@@ -158,7 +158,7 @@ FRNN_INLINE void FN(lstm_norm_backward_row)(const frnn_step_backward *s, const f
 
 static void FN(lstm_norm_backward)(const frnn_step_backward *s)
 {
-    FN(walk_dh)(s, FN(lstm_norm_backward_tile));
+    FN(walk_dh)(s, LSTM_NORM_C + 1, FN(lstm_norm_backward_tile));
     for (int64_t r = 0; r < s->m; r++)
         FN(lstm_norm_backward_row)(s, s->rows + r);
 }

@@ -63,7 +63,7 @@ static void FN(lstm_backward_tile)(const void *step, int64_t row0, int R, int64_
             const frnn_row_backward *row = s->rows + row0 + r;
             const int64_t unit = unit0 + u * VL;
             real *saved = (real *)row->saved + unit;
-            FN(fetch_next)(s, row, unit, 6);
+            FN(fetch_next)(row, unit, 1);
             vec dh = FN(total_dh)(s, row, unit, acc[r * units + u]);
             if (s->has_direct) {
                 vec direct = v_zero();
@@ -108,5 +108,5 @@ static void FN(lstm_forward)(const frnn_step_forward *s)
 
 static void FN(lstm_backward)(const frnn_step_backward *s)
 {
-    FN(walk_dh)(s, FN(lstm_backward_tile));
+    FN(walk_dh)(s, 6, FN(lstm_backward_tile));
 }

@@ -90,10 +90,11 @@ typedef struct FN(outer_panel) {
 
 /* Rows come through pointers, which no hardware prefetcher follows: ask for columns of a row some rows ahead. */
 #define OUTER_AHEAD 16
+#define OUTER_LINE (FRNN_CACHE_LINE / (int64_t)sizeof(real))
 FRNN_INLINE void FN(outer_prefetch)(const void *const *rows, int64_t k, int64_t count, int64_t column, int64_t n)
 {
     if (k + OUTER_AHEAD < count)
-        for (int64_t i = 0; i < n; i += (int64_t)(64 / sizeof(real)))
+        for (int64_t i = 0; i < n; i += OUTER_LINE)
             __builtin_prefetch((const real *)rows[k + OUTER_AHEAD] + column + i);
 }
 
@@ -154,21 +155,81 @@ static void FN(outer_sums)(const real *a, int64_t rows, int64_t width, int overw
     }
 }
 
+/* What is copied or packed next, fetched into the second-level cache a few rows at a time between tiles: a copy on its own
+ * would wait for the third-level cache or memory. */
+typedef struct FN(outer_region) {
+    const void *const *rows;
+    int64_t count, column, n;
+} FN(outer_region);
+
+typedef struct FN(outer_fetch) {
+    FN(outer_region) region[1 + FRNN_OUTER_OPERANDS];
+    int regions;
+    int64_t row, rows_per_tile;
+} FN(outer_fetch);
+
+static void FN(outer_fetch_some)(FN(outer_fetch) *f)
+{
+    for (int64_t i = 0; i < f->rows_per_tile && f->regions; i++) {
+        const FN(outer_region) *g = &f->region[f->regions - 1];
+        const real *row = (const real *)g->rows[f->row] + g->column;
+        for (int64_t c = 0; c < g->n; c += OUTER_LINE)
+            __builtin_prefetch(row + c, 0, 2);
+        if (++f->row == g->count) {
+            f->row = 0;
+            f->regions--;
+        }
+    }
+}
+
+/* Columns of a copied at a time: even parts of whole tiles. */
+FRNN_INLINE int64_t FN(outer_part)(const frnn_outer_block *block)
+{
+    const int64_t parts = FRNN_MAX(1, FN(tile_count)(block->m, OUTER_BLOCK));
+    return FN(tile_count)(block->m, parts * OUTER_R) * OUTER_R;
+}
+
+/* After the part of `block` that ends before column i1: the next part of these rows, or the first of the rows ahead and
+ * what they multiply. */
+static void FN(outer_plan_fetch)(const frnn_outer *q, const frnn_outer_block *block, int64_t i1, int64_t tiles,
+                                 FN(outer_fetch) *f)
+{
+    int64_t from = 0, count = q->rows;
+    f->regions = 0;
+    f->row = 0;
+    if (i1 >= block->m) {
+        i1 = 0;
+        if (++block == q->block + q->blocks) {
+            block = q->block;
+            from = q->rows;
+            count = q->rows_ahead;
+            for (int o = 0; o < q->operands && count; o++)
+                if (q->b[o].n)
+                    f->region[f->regions++] = (FN(outer_region)){q->b[o].rows + from, count, q->b[o].offset,
+                                                                 FRNN_MIN(q->b[o].n, OUTER_PANELS * 4 * VL)};
+        }
+    }
+    if (count)
+        f->region[f->regions++] = (FN(outer_region)){q->a + from, count, block->a_offset + i1,
+                                                     FRNN_MIN(FN(outer_part)(block), block->m - i1)};
+    f->rows_per_tile = FN(tile_count)(f->regions * count, FRNN_MAX(tiles, 1));
+}
+
 static void FN(outer)(const frnn_outer *q)
 {
     real *const a = q->scratch, *const b = a + OUTER_CHUNK * OUTER_LD;
     FN(outer_panel) panels[OUTER_PANELS];
+    FN(outer_fetch) fetch;
     int operand = 0, first_group = 1;
     int64_t column = 0;
     do {
         const int count = FN(outer_group)(q, &operand, &column, b, panels);
         for (const frnn_outer_block *block = q->block; block < q->block + q->blocks; block++) {
-            /* even parts of whole tiles */
-            const int64_t parts = FRNN_MAX(1, FN(tile_count)(block->m, OUTER_BLOCK));
-            const int64_t step = FN(tile_count)(block->m, parts * OUTER_R) * OUTER_R;
+            const int64_t step = FN(outer_part)(block);
             for (int64_t i0 = 0; i0 < block->m; i0 += step) {
                 const int64_t width = FRNN_MIN(step, block->m - i0), tiles = FN(tile_count)(width, OUTER_R);
                 FN(outer_copy)(q, block->a_offset + i0, width, a);
+                FN(outer_plan_fetch)(q, block, i0 + width, tiles * count, &fetch);
                 if (first_group && (block->column_sum[0] || block->column_sum[1]))
                     FN(outer_sums)(a, q->rows, width, q->overwrite,
                                    block->column_sum[0] ? (real *)block->column_sum[0] + i0 : NULL,
@@ -183,6 +244,7 @@ static void FN(outer)(const frnn_outer *q)
                         const int64_t R = FN(tile_begin)(width, tiles, i + 1) - first;
                         FN(outer_tiles)[R][p->NV](a + first, p->data, q->rows, out + first * ld, ld, p->last,
                                                   q->overwrite);
+                        FN(outer_fetch_some)(&fetch);
                     }
                 }
             }

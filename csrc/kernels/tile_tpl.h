@@ -21,13 +21,15 @@
 typedef struct FN(tile_args) {
     const real *a[TILE_MAX_ROWS]; /* row pointers */
     const frnn_segments *segments;
-    const real *b;                   /* [k][NV][V] */
-    int64_t panel_stride;            /* from a panel of b to the next, where a tile takes several */
-    const real *init[TILE_MAX_ROWS]; /* read if init_offset is not NULL */
-    const int64_t *init_offset;      /* [NP][NV] */
-    vec *acc;                        /* out [NP][R][NV], unless out_offset is given: */
-    real *out[TILE_MAX_ROWS];        /* out, whole vectors */
-    const int64_t *out_offset;       /* [NP][NV] */
+    const real *b;                    /* [k][NV][V] */
+    int64_t panel_stride;             /* from a panel of b to the next, where a tile takes several */
+    const real *init[TILE_MAX_ROWS];  /* read if init_offset is not NULL */
+    const int64_t *init_offset;       /* [NP][NV] */
+    vec *acc;                         /* out [NP][R][NV], unless out_offset is given: */
+    real *out[TILE_MAX_ROWS];         /* out, whole vectors */
+    const int64_t *out_offset;        /* [NP][NV] */
+    const char *fetch[TILE_MAX_ROWS]; /* what is wanted soon, into the second-level cache on the way: */
+    int64_t fetch_lines;              /* cache lines of every row before each segment */
 } FN(tile_args);
 
 FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN(tile_args) *t)
@@ -48,6 +50,10 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++)
             a[r] = t->a[r] + t->segments->offset[s];
+        for (int64_t line = s * t->fetch_lines; line < (s + 1) * t->fetch_lines; line++)
+#pragma GCC unroll 8
+            for (int r = 0; r < R; r++)
+                __builtin_prefetch(t->fetch[r] + line * FRNN_CACHE_LINE, 0, 2);
         for (int64_t k = 0; k < length; k++, b += NV * VL) {
 #pragma GCC unroll 4
             for (int p = 0; p < NP; p++) {

@@ -19,6 +19,8 @@ typedef struct FN(walk_args) {
     int64_t m;
     int64_t unit0, unit1; /* units of this walk, from the first of a panel on */
     int backwards;
+    size_t fetch;        /* bytes: offset of the pointer field to what the tile fetches ahead, */
+    int64_t fetch_lines; /* so many cache lines a row and panel */
     const void *step;
 } FN(walk_args);
 
@@ -52,7 +54,9 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
                        .panel_stride = b->depth * NV * VL,
                        .init_offset = w->init_gate ? init_offset : NULL,
                        .acc = acc,
-                       .out_offset = whole ? out_offset : NULL};
+                       .out_offset = whole ? out_offset : NULL,
+                       .fetch_lines =
+                           w->fetch_lines ? FN(tile_count)(NP * w->fetch_lines, FRNN_MAX(w->segments->count, 1)) : 0};
     if (w->init_gate)
         FN(vector_offsets)(b, p, NP, units, w->init_gate, init_offset);
     if (whole)
@@ -64,6 +68,8 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
             t.init[r] = w->shared_init ? w->shared_init : FN(row_pointer)(w, row + r, w->init);
             if (whole)
                 t.out[r] = w->out[row + r];
+            if (w->fetch_lines)
+                t.fetch[r] = (const char *)FN(row_pointer)(w, row + r, w->fetch) + p * w->fetch_lines * FRNN_CACHE_LINE;
         }
         FN(tiles)[R][NV][NP](&t);
         if (whole)
@@ -139,12 +145,13 @@ FRNN_INLINE vec FN(zoneout)(vec k, vec previous, vec new)
     return v_fma(k, previous, (v_splat(1) - k) * new); /* exact at k = 0 and k = 1 */
 }
 
-/* Rows of neighbouring steps lie far apart, in streams that no hardware prefetcher follows. */
-FRNN_INLINE void FN(fetch_next)(const frnn_step_backward *s, const frnn_row_backward *row, int64_t unit, int slots)
+/* Rows of neighbouring steps lie far apart, in streams that no hardware prefetcher follows. Saved rows come through walk_dh,
+ * a few lines at a time: all in one epilogue would wait for each other. prev: backward reads c_prev or h_prev. */
+FRNN_INLINE void FN(fetch_next)(const frnn_row_backward *row, int64_t unit, const int prev)
 {
-    for (int i = 0; i < slots; i++)
-        __builtin_prefetch((const real *)row->saved_next + i * s->Hp + unit);
     __builtin_prefetch((const real *)row->dy_next + unit);
+    if (prev)
+        __builtin_prefetch((const real *)row->prev_next + unit);
 }
 
 /* Total gradient of h at this step: recurrent product through the mask, direct paths, dy. */
@@ -189,9 +196,10 @@ FRNN_INLINE void FN(walk_recurrent)(const frnn_step_forward *s, FN(epilogue) epi
     FN(walk_forward)(s, &s->recurrent, offsetof(frnn_row_forward, operand), 0, in_order, epilogue);
 }
 
-/* A product of a backward step: these segments of `operand` (a field of the row) times b. */
+/* A product of a backward step: these segments of `operand` (a field of the row) times b. So many slots of the next saved
+ * rows are fetched. */
 FRNN_INLINE void FN(walk_backward)(const frnn_step_backward *s, const frnn_panels *b, size_t operand,
-                                   const frnn_segments *segments, FN(epilogue) epilogue)
+                                   const frnn_segments *segments, int slots, FN(epilogue) epilogue)
 {
     const FN(walk_args) w = {.b = b,
                              .segments = segments,
@@ -203,12 +211,15 @@ FRNN_INLINE void FN(walk_backward)(const frnn_step_backward *s, const frnn_panel
                              .unit0 = s->unit0,
                              .unit1 = s->unit1,
                              .backwards = s->backwards,
+                             .fetch = offsetof(frnn_row_backward, saved_next),
+                             .fetch_lines = slots * b->units * VL * (int64_t)sizeof(real) / FRNN_CACHE_LINE,
                              .step = s};
     FN(walk)(&w, epilogue);
 }
 
-/* dh of this step from the dgates of the step after, and the cell's pointwise backward as its epilogue. */
-FRNN_INLINE void FN(walk_dh)(const frnn_step_backward *s, FN(epilogue) epilogue)
+/* dh of this step from the dgates of the step after, and the cell's pointwise backward as its epilogue. The saved rows of the
+ * step that comes next, of so many slots, are fetched meanwhile. */
+FRNN_INLINE void FN(walk_dh)(const frnn_step_backward *s, int slots, FN(epilogue) epilogue)
 {
-    FN(walk_backward)(s, &s->recurrent, offsetof(frnn_row_backward, gates_next), &s->a_segments, epilogue);
+    FN(walk_backward)(s, &s->recurrent, offsetof(frnn_row_backward, gates_next), &s->a_segments, slots, epilogue);
 }

@@ -11,6 +11,8 @@
 #define FRNN_UNUSED __attribute__((unused))
 #define FRNN_RESTRICT __restrict__
 
+#define FRNN_CACHE_LINE 64 /* bytes between prefetches; where lines are longer, some are asked for twice */
+
 #define FRNN_CAT_(a, b) a##_##b
 #define FRNN_CAT(a, b) FRNN_CAT_(a, b)
 
