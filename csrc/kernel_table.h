@@ -101,6 +101,7 @@ typedef struct frnn_row_forward {
     const void *h_prev;                /* [P] state for the direct paths */
     const void *c_prev;                /* [H] padded */
     void *saved;                       /* [saved slots][Hp] padded; in inference only a work row */
+    const void *saved_next;            /* the row of the step that comes next, to be fetched ahead */
     void *h;                           /* [H] out: the new state (before a projection) */
     void *c;                           /* [H] out, padded; may be c_prev */
     const void *zoneout_h, *zoneout_c; /* [H] */

@@ -147,6 +147,8 @@ static void point_rows(const forward_job *job, const forward_work *w, int64_t ac
         row->gates_in = q->input_table ? frnn_at(plan, q->input_table, q->tokens[t * q->N + n] * plan->gates_stride)
                                        : frnn_at(plan, w->gates, (step_in_window * count + i) * plan->gates_stride);
         row->saved = q->training ? frnn_saved_row(plan, q, n, t) : frnn_at(plan, w->saved, i * plan->saved_stride);
+        row->saved_next =
+            q->training && !frnn_is_last(q, n, t) ? frnn_saved_row(plan, q, n, frnn_next(q, t)) : row->saved;
         row->h = plan->projects ? frnn_at(plan, row->saved, plan->unprojected_offset) : y;
         row->operand = row->h_prev = frnn_h_prev(plan, q, n, t, job->zeros);
         if (q->hidden_mask) {

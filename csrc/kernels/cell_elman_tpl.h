@@ -72,12 +72,12 @@ static void FN(relu_backward_tile)(const void *s, int64_t row, int R, int64_t un
 
 static void FN(rnn_tanh_forward)(const frnn_step_forward *s)
 {
-    FN(walk_recurrent)(s, FN(tanh_forward_tile));
+    FN(walk_recurrent)(s, 1, FN(tanh_forward_tile));
 }
 
 static void FN(rnn_relu_forward)(const frnn_step_forward *s)
 {
-    FN(walk_recurrent)(s, FN(relu_forward_tile));
+    FN(walk_recurrent)(s, 1, FN(relu_forward_tile));
 }
 
 static void FN(rnn_tanh_backward)(const frnn_step_backward *s)

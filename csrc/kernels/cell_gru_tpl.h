@@ -95,7 +95,7 @@ static void FN(gru_forward)(const frnn_step_forward *s)
 {
     /* gates_in has four slots: r, z, W_in x + b_in, and b_hn, from which q starts */
     static const int slots[] = {0, 1, 3};
-    FN(walk_forward)(s, &s->recurrent, offsetof(frnn_row_forward, operand), 0, slots, FN(gru_forward_tile));
+    FN(walk_forward)(s, &s->recurrent, offsetof(frnn_row_forward, operand), 0, slots, 4, FN(gru_forward_tile));
 }
 
 static void FN(gru_backward)(const frnn_step_backward *s)
@@ -138,9 +138,9 @@ static void FN(gru_reset_before_forward_candidate)(const void *step, int64_t row
 
 static void FN(gru_reset_before_forward)(const frnn_step_forward *s)
 {
-    FN(walk_recurrent)(s, FN(gru_reset_before_forward_gates));
+    FN(walk_recurrent)(s, 4, FN(gru_reset_before_forward_gates));
     static const int slots[] = {2};
-    FN(walk_forward)(s, &s->candidate, offsetof(frnn_row_forward, saved), 3 * s->Hp, slots,
+    FN(walk_forward)(s, &s->candidate, offsetof(frnn_row_forward, saved), 3 * s->Hp, slots, 0,
                      FN(gru_reset_before_forward_candidate));
 }
 

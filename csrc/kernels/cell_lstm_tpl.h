@@ -103,7 +103,7 @@ static void FN(lstm_training_tile)(const void *s, int64_t row, int R, int64_t un
 
 static void FN(lstm_forward)(const frnn_step_forward *s)
 {
-    FN(walk_recurrent)(s, s->training ? FN(lstm_training_tile) : FN(lstm_inference_tile));
+    FN(walk_recurrent)(s, 6, s->training ? FN(lstm_training_tile) : FN(lstm_inference_tile));
 }
 
 static void FN(lstm_backward)(const frnn_step_backward *s)

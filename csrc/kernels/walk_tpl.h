@@ -168,32 +168,35 @@ FRNN_INLINE vec FN(total_dh)(const frnn_step_backward *s, const frnn_row_backwar
 /* A product of a forward step: `operand` (a field of the row, from `offset` on) times b, its gates starting from these
  * slots of gates_in. */
 FRNN_INLINE void FN(walk_forward)(const frnn_step_forward *s, const frnn_panels *b, size_t operand, int64_t offset,
-                                  const int slots[], FN(epilogue) epilogue)
+                                  const int slots[], int saved_slots, FN(epilogue) epilogue)
 {
     int64_t init_gate[FRNN_MAX_GATES] = {0};
     for (int64_t g = 0; g < b->gates; g++)
         init_gate[g] = slots[g] * s->Hp;
     const frnn_segments segments = {.count = 1, .length = b->depth, .offset = {offset}};
-    const FN(walk_args) w = {.b = b,
-                             .segments = &segments,
-                             .rows = s->rows,
-                             .row_size = sizeof *s->rows,
-                             .operand = operand,
-                             .init = offsetof(frnn_row_forward, gates_in),
-                             .init_gate = init_gate,
-                             .m = s->m,
-                             .unit0 = s->unit0,
-                             .unit1 = s->unit1,
-                             .backwards = s->backwards,
-                             .step = s};
+    const FN(walk_args) w = {
+        .b = b,
+        .segments = &segments,
+        .rows = s->rows,
+        .row_size = sizeof *s->rows,
+        .operand = operand,
+        .init = offsetof(frnn_row_forward, gates_in),
+        .init_gate = init_gate,
+        .m = s->m,
+        .unit0 = s->unit0,
+        .unit1 = s->unit1,
+        .backwards = s->backwards,
+        .fetch = offsetof(frnn_row_forward, saved_next),
+        .fetch_lines = s->training ? saved_slots * b->units * VL * (int64_t)sizeof(real) / FRNN_CACHE_LINE : 0,
+        .step = s};
     FN(walk)(&w, epilogue);
 }
 
 /* The recurrent product, its gates starting from the slots of gates_in in order. */
-FRNN_INLINE void FN(walk_recurrent)(const frnn_step_forward *s, FN(epilogue) epilogue)
+FRNN_INLINE void FN(walk_recurrent)(const frnn_step_forward *s, int saved_slots, FN(epilogue) epilogue)
 {
     static const int in_order[FRNN_MAX_GATES] = {0, 1, 2, 3};
-    FN(walk_forward)(s, &s->recurrent, offsetof(frnn_row_forward, operand), 0, in_order, epilogue);
+    FN(walk_forward)(s, &s->recurrent, offsetof(frnn_row_forward, operand), 0, in_order, saved_slots, epilogue);
 }
 
 /* A product of a backward step: these segments of `operand` (a field of the row) times b. So many slots of the next saved
