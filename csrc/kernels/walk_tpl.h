@@ -165,8 +165,14 @@ FRNN_INLINE vec FN(total_dh)(const frnn_step_backward *s, const frnn_row_backwar
     return dh + FN(load_exact)(row->dy, unit, s->H);
 }
 
+/* Cache lines for which a panel of b stands in a saved row of so many slots. */
+FRNN_INLINE int64_t FN(fetch_lines)(const frnn_panels *b, int slots)
+{
+    return FN(tile_count)(slots * b->units * VL * (int64_t)sizeof(real), FRNN_CACHE_LINE);
+}
+
 /* A product of a forward step: `operand` (a field of the row, from `offset` on) times b, its gates starting from these
- * slots of gates_in. */
+ * slots of gates_in. In training, so many slots of the next saved rows are fetched. */
 FRNN_INLINE void FN(walk_forward)(const frnn_step_forward *s, const frnn_panels *b, size_t operand, int64_t offset,
                                   const int slots[], int saved_slots, FN(epilogue) epilogue)
 {
@@ -174,21 +180,20 @@ FRNN_INLINE void FN(walk_forward)(const frnn_step_forward *s, const frnn_panels 
     for (int64_t g = 0; g < b->gates; g++)
         init_gate[g] = slots[g] * s->Hp;
     const frnn_segments segments = {.count = 1, .length = b->depth, .offset = {offset}};
-    const FN(walk_args) w = {
-        .b = b,
-        .segments = &segments,
-        .rows = s->rows,
-        .row_size = sizeof *s->rows,
-        .operand = operand,
-        .init = offsetof(frnn_row_forward, gates_in),
-        .init_gate = init_gate,
-        .m = s->m,
-        .unit0 = s->unit0,
-        .unit1 = s->unit1,
-        .backwards = s->backwards,
-        .fetch = offsetof(frnn_row_forward, saved_next),
-        .fetch_lines = s->training ? saved_slots * b->units * VL * (int64_t)sizeof(real) / FRNN_CACHE_LINE : 0,
-        .step = s};
+    const FN(walk_args) w = {.b = b,
+                             .segments = &segments,
+                             .rows = s->rows,
+                             .row_size = sizeof *s->rows,
+                             .operand = operand,
+                             .init = offsetof(frnn_row_forward, gates_in),
+                             .init_gate = init_gate,
+                             .m = s->m,
+                             .unit0 = s->unit0,
+                             .unit1 = s->unit1,
+                             .backwards = s->backwards,
+                             .fetch = offsetof(frnn_row_forward, saved_next),
+                             .fetch_lines = s->training ? FN(fetch_lines)(b, saved_slots) : 0,
+                             .step = s};
     FN(walk)(&w, epilogue);
 }
 
@@ -215,7 +220,7 @@ FRNN_INLINE void FN(walk_backward)(const frnn_step_backward *s, const frnn_panel
                              .unit1 = s->unit1,
                              .backwards = s->backwards,
                              .fetch = offsetof(frnn_row_backward, saved_next),
-                             .fetch_lines = slots * b->units * VL * (int64_t)sizeof(real) / FRNN_CACHE_LINE,
+                             .fetch_lines = FN(fetch_lines)(b, slots),
                              .step = s};
     FN(walk)(&w, epilogue);
 }
