@@ -282,8 +282,14 @@ static double step_weights(const frnn_layer *layer)
 /* With few rows a step waits for its weights to be read, which takes as long as three rows' arithmetic. */
 #define FRNN_ROWS_PER_READ 3.0
 
+/* Training packs weights that have changed, on the caller's core. To read a weight from the cache of another core takes as long
+ * as its multiplications for some sixteen rows. */
+#define FRNN_ROWS_PER_TRANSFER 16
+
 int frnn_sequence_threads(const frnn_sequence *q)
 {
+    if (q->training && q->T * q->N < FRNN_ROWS_PER_TRANSFER)
+        return 1;
     return frnn_threads_for(2.0 * (double)q->T * FRNN_MAX((double)q->N, FRNN_ROWS_PER_READ) * step_weights(&q->layer),
                             FRNN_MAX_THREADS);
 }
