@@ -31,7 +31,7 @@ from fastrnn.layers._regularisation import Regularisation, dropout_mask
 from fastrnn.layers._sequence import SequenceInput, read_sequence
 from fastrnn.layers._state import State, StateLayout
 from fastrnn.layers._weights import INITS, CellNames, cell_names, initial_weights
-from fastrnn.layers.base import Layer, PackCache, Parameter, float_dtype
+from fastrnn.layers.base import Layer, PackCache, Parameter, float_dtype, keep
 from fastrnn.layers.parameter import Gradients
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class RecurrentStack(Layer):
             If something is not numeric, lengths are not integers or resets not boolean.
         """
         training = self.training
-        if self._plain and not training and lengths is None and resets is None:
+        if self._plain and lengths is None and resets is None:
             done = self._run_plain(x, state)
             if done is not None:
                 return done
@@ -247,29 +247,46 @@ class RecurrentStack(Layer):
         return source.restore(y), self._layout.give(hn, cn, unbatched)
 
     def _run_plain(self, x: Any, state: State) -> tuple[Array, State] | None:
-        """Infer with one layer in one direction on arrays that need no conversion, else return None.
+        """Run one layer in one direction on arrays that need no conversion, else return None.
 
-        A step of one row takes a microsecond, and the questions of the general way take four.
+        A step of one row takes a microsecond, and the questions of the general way take several.
         """
-        dtype, layout = self.dtype, self._layout
-        if type(x) is not np.ndarray or x.dtype != dtype or x.ndim != 3 or x.shape[2] != self.input_size:
+        if type(x) is not np.ndarray or x.dtype != self.dtype or x.ndim != 3 or x.shape[2] != self.input_size:
             return None
-        h0 = c0 = None
-        if state is not None:
-            N = x.shape[1]
-            h0 = state
-            if layout.c_size:
-                if type(state) is not tuple or len(state) != 2:
-                    return None
-                h0, c0 = state
-                if not _fits(c0, dtype, (1, N, layout.c_size)):
-                    return None
-                c0 = c0[0]
-            if not _fits(h0, dtype, (1, N, layout.h_size)):
-                return None
-            h0 = h0[0]
-        y, h, c, _ = backend.active().rnn_forward(self._packed(0, False)[0], x, h0, c0)
+        start = self._plain_state(state, x.shape[1])
+        if start is None:
+            return None
+        h0, c0 = start
+        module = backend.active()
+        if not self.training:
+            y, h, c, _ = module.rnn_forward(self._packed(0, False)[0], x, h0, c0)
+        else:
+            x = keep(x)
+            h0 = None if h0 is None else keep(h0)
+            c0 = None if c0 is None else keep(c0)
+            packed, weight_mask = self._packed(0, True)
+            y, h, c, saved = module.rnn_forward(
+                packed, x, h0, c0, training=True, checkpoint_every=self.checkpoint_every
+            )
+            y.setflags(write=False)
+            source = SequenceInput("time_major", x, None, None)
+            self._push(_Context(source, module, [_Pass(saved, weight_mask)], []))
         return y, h[None] if c is None else (h[None], c[None])
+
+    def _plain_state(self, state: State, rows: int) -> tuple[Array | None, Array | None] | None:
+        """``h [N, P]`` and ``c [N, H]`` of a layer that is alone, None if they need to be converted."""
+        if state is None:
+            return None, None
+        layout = self._layout
+        h, c = state, None
+        if layout.c_size:
+            if type(state) is not tuple or len(state) != 2:
+                return None
+            h, c = state
+            if not _fits(c, layout.dtype, (1, rows, layout.c_size)):
+                return None
+            c = c[0]
+        return (h[0], c) if _fits(h, layout.dtype, (1, rows, layout.h_size)) else None
 
     def _noise(self, shape: tuple[int, ...]) -> dict[str, Array]:
         steps, rows, input_size = shape
@@ -310,6 +327,10 @@ class RecurrentStack(Layer):
             If a shape does not fit.
         """
         context: _Context = self._pop()
+        if self._plain:
+            done = self._backward_plain(context, dy, dstate, need_dx)
+            if done is not None:
+                return done
         source = context.source
         N, P, D = source.x.shape[1], self.state_size, self.num_directions
         gradient = None if dy is None else source.read_gradient(dy, D * P)
@@ -338,6 +359,22 @@ class RecurrentStack(Layer):
             gradient = dx
         dx = None if gradient is None or not need_dx else source.restore(gradient)
         return dx, self._layout.give(dh0, dc0, source.unbatched)
+
+    def _backward_plain(
+        self, context: _Context, dy: Any, dstate: State, need_dx: bool
+    ) -> tuple[Array | None, State] | None:
+        """Undo `_run_plain` with gradients that need no conversion, else return None."""
+        source = context.source
+        T, N, _ = source.x.shape
+        if source.form != "time_major" or not _fits(dy, self.dtype, (T, N, self.state_size)):
+            return None
+        end = self._plain_state(dstate, N)
+        if end is None:
+            return None
+        dx, dh, dc = self._backward_one(
+            0, context.passes[0], context.module.rnn_backward, dy, *end, need_dx=need_dx
+        )
+        return dx, dh[None] if dc is None else (dh[None], dc[None])
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Make a stream: stateful inference, one step at a time.

@@ -164,10 +164,21 @@ class Gradients:
         hold zeros.
     """
 
+    __slots__ = ("_parameters", "arrays", "overwrite")
+
     def __init__(self, parameters: Sequence[Parameter | None]) -> None:
-        self._parameters = [p for p in parameters if p is not None]
-        self.overwrite = all(p._grad_is_zero for p in self._parameters)
-        self.arrays = [None if p is None else p._grad if self.overwrite else p.grad for p in parameters]
+        self._parameters = parameters
+        self.overwrite = True
+        self.arrays: list[Array | None] = []
+        for p in parameters:
+            if p is None:
+                self.arrays.append(None)
+            elif p._grad_is_zero:
+                self.arrays.append(p._grad)
+            else:
+                self.overwrite = False
+                self.arrays = [None if p is None else p.grad for p in parameters]
+                break
 
     def __enter__(self) -> Self:
         return self
@@ -175,7 +186,8 @@ class Gradients:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.overwrite and kind is None:
             for p in self._parameters:
-                p._grad_is_zero = False
+                if p is not None:
+                    p._grad_is_zero = False
 
 
 def _count_unheld() -> tuple[int, int]:
