@@ -93,13 +93,13 @@ typedef struct frnn_sequence {
 
     const void *x; /* [T, N, I]; NULL with input_table */
     int64_t x_t_stride, x_n_stride;
-    const int64_t *tokens;   /* [T, N] rows of input_table, which replaces the input product; inference only */
-    const void *input_table; /* from frnn_input_table, or NULL */
-    const void *h0, *c0;     /* [N, P], [N, H]; NULL: zeros */
-    const int64_t *lengths;  /* [N] in 0..T, any order; NULL: T */
-    const uint8_t *resets;   /* [T, N]: the state is zero before this step; NULL: none */
-    const void *input_mask;  /* [N, I] multiplies x_t at every step; NULL: ones */
-    const void *hidden_mask; /* [N, P] multiplies h in the recurrent product; NULL: ones */
+    const int64_t *tokens;             /* [T, N] rows of input_table, which replaces the input product */
+    const void *input_table;           /* from frnn_input_table, or NULL */
+    const void *h0, *c0;               /* [N, P], [N, H]; NULL: zeros */
+    const int64_t *lengths;            /* [N] in 0..T, any order; NULL: T */
+    const uint8_t *resets;             /* [T, N]: the state is zero before this step; NULL: none */
+    const void *input_mask;            /* [N, I] multiplies x_t at every step; NULL: ones */
+    const void *hidden_mask;           /* [N, P] multiplies h in the recurrent product; NULL: ones */
     const void *zoneout_h, *zoneout_c; /* [T, N, P], [T, N, H]: share of the previous state; NULL: 0 */
     int64_t zoneout_h_t_stride, zoneout_h_n_stride, zoneout_c_t_stride, zoneout_c_n_stride;
 
@@ -124,13 +124,28 @@ typedef struct frnn_sequence_gradient {
     void *dx;              /* out [T, N, I], or NULL; zero past a length */
     int64_t dx_t_stride, dx_n_stride;
     void *dh0, *dc0;       /* out [N, P], [N, H]; dc0 NULL unless the cell has c */
-    frnn_weights dweights; /* NULL members are not computed */
+    frnn_weights dweights; /* NULL members are not computed; weight_ih is not with tokens */
     int overwrite;         /* dweights are written; else added to */
-    void *scratch;         /* frnn_backward_scratch bytes */
+    void *
+        dtable; /* with tokens: gradients of the table's rows, added to; its size. What frnn_input_table_backward takes */
+    void *scratch; /* frnn_backward_scratch bytes */
 } frnn_sequence_gradient;
 
 size_t frnn_backward_scratch(const frnn_sequence_gradient *);
 void frnn_backward(const frnn_sequence_gradient *);
+
+/* ---- an embedding [V, I] and the input product behind it as one table of V rows: x_t = embedding[token] ---- */
+
+int frnn_input_table_threads(const frnn_layer *, int64_t V);
+size_t frnn_input_table_size(const frnn_layer *, int64_t V);
+size_t frnn_input_table_scratch(const frnn_layer *, int64_t V, int threads);
+/* table = embedding through the input product of a packed layer, biases included. */
+void frnn_input_table(const frnn_layer *, const void *packed, int64_t V, const void *embedding, void *table,
+                      int threads, void *scratch);
+/* dembedding [V, I] is written (NULL: not computed), dweight_ih [G*H, I] (NULL: likewise) added to, or written. */
+void frnn_input_table_backward(const frnn_layer *, const void *packed, int64_t V, const void *embedding,
+                               const void *dtable, void *dembedding, void *dweight_ih, int overwrite, int threads,
+                               void *scratch);
 
 /* ---- linear layer: y[M, O] = x[M, K] weight[O, K]^T + bias ---- */
 
@@ -249,11 +264,6 @@ typedef struct frnn_sampling {
     double top_p;       /* 1: off */
 } frnn_sampling;
 
-size_t frnn_input_table_size(const frnn_layer *, int64_t V);
-size_t frnn_input_table_scratch(const frnn_layer *, int64_t V);
-/* table = embedding [V, I] through the input product of a packed layer, biases included. */
-void frnn_input_table(const frnn_layer *, const void *packed, int64_t V, const void *embedding, void *table,
-                      void *scratch);
 void frnn_token_logits(const frnn_token_stream *);
 void frnn_token_feed(const frnn_token_stream *, int64_t n, const int64_t *tokens);
 /* Draws from the current logits with uniforms[i] in [0, 1), feeds the token, and so on; scratch frnn_sample_scratch. */

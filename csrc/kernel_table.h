@@ -80,6 +80,7 @@ typedef struct frnn_outer_block {
     int64_t a_offset, m;
     void *out[FRNN_OUTER_OPERANDS]; /* [m][n_s], or NULL */
     void *column_sum[2];            /* [m] += sums of a's columns, or NULL */
+    int row_sums;                   /* a's columns are also added to those of row_sum */
 } frnn_outer_block;
 
 typedef struct frnn_outer {
@@ -90,7 +91,8 @@ typedef struct frnn_outer {
     int operands, blocks;
     frnn_outer_operand b[FRNN_OUTER_OPERANDS];
     frnn_outer_block block[FRNN_OUTER_BLOCKS];
-    void *scratch; /* outer_scratch bytes */
+    void *const *row_sum; /* [rows] += a, in the blocks that say so; its rows may repeat; NULL: nowhere */
+    void *scratch;        /* outer_scratch bytes */
 } frnn_outer;
 
 /* One batch row of one step, forward. Rows marked "padded" hold Hp reals, the others exactly as many as the letter

@@ -72,6 +72,7 @@ static void carve_thread(const backward_job *job, frnn_arena *arena, backward_wo
 /* One thread's scratch of the second phase: a chunk of the steps of all rows, and the kernel's own. */
 typedef struct weight_work {
     const void **saved_rows, **x_rows, **x_masks, **h_rows, **h_masks;
+    void **table_rows; /* of dtable */
     void *outer;
 } weight_work;
 
@@ -79,7 +80,8 @@ static void carve_weight_thread(const backward_job *job, frnn_arena *arena, weig
 {
     const size_t bytes = 2 * sizeof(void *) * (size_t)job->plan.kernels->outer_chunk;
     w->saved_rows = frnn_take(arena, bytes);
-    w->x_rows = frnn_take(arena, bytes);
+    w->x_rows = frnn_take(arena, job->q->tokens ? 0 : bytes);
+    w->table_rows = frnn_take(arena, job->g->dtable ? bytes : 0);
     w->h_rows = frnn_take(arena, bytes);
     w->x_masks = frnn_take(arena, job->q->input_mask ? bytes : 0);
     w->h_masks = frnn_take(arena, job->q->hidden_mask ? bytes : 0);
@@ -379,7 +381,10 @@ static int64_t next_chunk(const backward_job *job, const weight_work *w, int64_t
             if (k - from == plan->kernels->outer_chunk)
                 return k - from;
             w->saved_rows[k] = frnn_saved_row(plan, q, *n, t);
-            w->x_rows[k] = frnn_at(plan, q->x, t * q->x_t_stride + *n * q->x_n_stride);
+            if (!q->tokens)
+                w->x_rows[k] = frnn_at(plan, q->x, t * q->x_t_stride + *n * q->x_n_stride);
+            if (job->g->dtable)
+                w->table_rows[k] = frnn_at(plan, job->g->dtable, q->tokens[t * q->N + *n] * plan->gates_stride);
             w->h_rows[k] = frnn_h_prev(plan, q, *n, t, job->zeros);
             if (q->input_mask)
                 w->x_masks[k] = frnn_at(plan, q->input_mask, *n * plan->I);
@@ -393,8 +398,9 @@ static int64_t next_chunk(const backward_job *job, const weight_work *w, int64_t
 /* Forget the first `done` rows of the arrays; `left` move up. */
 static void drop_rows(const backward_job *job, const weight_work *w, int64_t done, int64_t left)
 {
-    const void **arrays[] = {w->saved_rows, w->x_rows, w->h_rows, job->q->input_mask ? w->x_masks : NULL,
-                             job->q->hidden_mask ? w->h_masks : NULL};
+    const void **arrays[] = {
+        w->saved_rows, job->q->tokens ? NULL : w->x_rows,      job->g->dtable ? (const void **)w->table_rows : NULL,
+        w->h_rows,     job->q->input_mask ? w->x_masks : NULL, job->q->hidden_mask ? w->h_masks : NULL};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i])
             memmove(arrays[i], arrays[i] + done, sizeof **arrays * (size_t)left);
@@ -424,9 +430,11 @@ static void plan_outer(const backward_job *job, const weight_work *w, int index,
     const frnn_cell_counts *cell = plan->cell;
     const int64_t first = index * plan->H / threads, last = (index + 1) * plan->H / threads;
     const int norm = cell->norm_slot >= 0; /* plan_sums then has the biases */
-    *outer = (frnn_outer){.a = w->saved_rows, .operands = 2, .scratch = w->outer};
+    void *dweight_ih = job->q->tokens ? NULL : d->weight_ih;
+    *outer = (frnn_outer){
+        .a = w->saved_rows, .operands = 2, .row_sum = job->g->dtable ? w->table_rows : NULL, .scratch = w->outer};
     outer->b[FROM_X] = (frnn_outer_operand){
-        .rows = w->x_rows, .mask = job->q->input_mask ? w->x_masks : NULL, .n = d->weight_ih ? plan->I : 0};
+        .rows = w->x_rows, .mask = job->q->input_mask ? w->x_masks : NULL, .n = dweight_ih ? plan->I : 0};
     outer->b[FROM_H] = (frnn_outer_operand){.rows = w->h_rows,
                                             .mask = job->q->hidden_mask ? w->h_masks : NULL,
                                             .n = d->weight_hh && cell->recurrent_gates ? plan->P : 0};
@@ -434,7 +442,8 @@ static void plan_outer(const backward_job *job, const weight_work *w, int index,
         const int64_t row = g * plan->H + first;
         const int recurrent = g < cell->recurrent_count;
         frnn_outer_block *block = add_gate(job, outer, g, first, last);
-        block->out[FROM_X] = row_of(plan, d->weight_ih, row, plan->I);
+        block->out[FROM_X] = row_of(plan, dweight_ih, row, plan->I);
+        block->row_sums = 1;
         if (!norm)
             block->column_sum[0] = row_of(plan, d->bias_ih, row, 1);
         if (g >= cell->recurrent_gates)

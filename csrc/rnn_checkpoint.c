@@ -39,6 +39,7 @@ static frnn_sequence window_sequence(const frnn_plan *plan, const frnn_sequence 
     frnn_sequence w = *q;
     const int64_t t0 = window_begin(q, index, &w.T);
     w.x = at_time(plan, q->x, t0, q->x_t_stride);
+    w.tokens = q->tokens ? q->tokens + t0 * q->N : NULL;
     w.y = frnn_at(plan, q->y, t0 * q->y_t_stride);
     w.resets = q->resets ? q->resets + t0 * q->N : NULL;
     w.zoneout_h = at_time(plan, q->zoneout_h, t0, q->zoneout_h_t_stride);

@@ -1,52 +1,9 @@
-/* Generation, token by token: table row -> recurrent stack -> output layer -> sampling, without leaving C.
- *
- * An embedding followed by an input product takes V different values only, so both collapse into one table of
- * pre-activations, made by the same product kernel: a token's step has the bits of the layer-by-layer computation. */
+/* Generation, token by token: table row (input_table.c) -> recurrent stack -> output layer -> sampling, without leaving C. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "platform/float_environment.h"
 #include "rnn_plan.h"
-
-size_t frnn_input_table_size(const frnn_layer *layer, int64_t V)
-{
-    frnn_plan plan;
-    frnn_make_plan(layer, 0, NULL, &plan);
-    return plan.size * (size_t)(V * plan.gates_stride);
-}
-
-size_t frnn_input_table_scratch(const frnn_layer *layer, int64_t V)
-{
-    (void)layer;
-    return 2 * sizeof(void *) * (size_t)V + 2 * FRNN_ALIGNMENT;
-}
-
-void frnn_input_table(const frnn_layer *layer, const void *packed, int64_t V, const void *embedding, void *table,
-                      void *scratch)
-{
-    const frnn_float_environment environment = frnn_flush_denormals();
-    frnn_plan plan;
-    frnn_make_plan(layer, 0, packed, &plan);
-    frnn_arena arena = {.base = scratch};
-    const void **a = frnn_take(&arena, sizeof *a * (size_t)V);
-    void **out = frnn_take(&arena, sizeof *out * (size_t)V);
-    for (int64_t v = 0; v < V; v++) {
-        a[v] = frnn_at(&plan, embedding, v * plan.I);
-        out[v] = frnn_at(&plan, table, v * plan.gates_stride);
-        memcpy(out[v], plan.bias, plan.size * (size_t)plan.gates_stride); /* slots that no input product fills */
-    }
-    const frnn_product product = {.b = plan.input,
-                                  .a_segments = {.count = 1, .length = plan.I},
-                                  .m = V,
-                                  .a = a,
-                                  .out = out,
-                                  .init = plan.input_init,
-                                  .init_gate_stride = plan.Hp,
-                                  .out_gate_stride = plan.Hp,
-                                  .out_padded = 1};
-    plan.kernels->product(&product);
-    frnn_restore_denormals(environment);
-}
 
 void frnn_token_logits(const frnn_token_stream *s)
 {

@@ -155,6 +155,16 @@ static void FN(outer_sums)(const real *a, int64_t rows, int64_t width, int overw
     }
 }
 
+/* Columns of a block into those of the rows that `to` points to, row by row. */
+static void FN(outer_row_sums)(const real *a, int64_t rows, int64_t column, int64_t width, void *const *to)
+{
+    for (int64_t k = 0; k < rows; k++, a += OUTER_LD) {
+        real *sum = (real *)to[k] + column;
+        for (int64_t u = 0; u < width; u += VL)
+            FN(store_exact)(sum, u, width, FN(load_exact)(sum, u, width) + v_load(a + u));
+    }
+}
+
 /* What is copied or packed next, fetched into the second-level cache a few rows at a time between tiles: a copy on its own
  * would wait for the third-level cache or memory. */
 typedef struct FN(outer_region) {
@@ -234,6 +244,8 @@ static void FN(outer)(const frnn_outer *q)
                     FN(outer_sums)(a, q->rows, width, q->overwrite,
                                    block->column_sum[0] ? (real *)block->column_sum[0] + i0 : NULL,
                                    block->column_sum[1] ? (real *)block->column_sum[1] + i0 : NULL);
+                if (first_group && q->row_sum && block->row_sums)
+                    FN(outer_row_sums)(a, q->rows, block->a_offset + i0, width, q->row_sum);
                 for (const FN(outer_panel) *p = panels; p < panels + count; p++) {
                     if (!block->out[p->operand])
                         continue;

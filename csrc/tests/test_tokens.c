@@ -70,8 +70,8 @@ static void make_model(model *m, int cell, int dtype, int isa)
     }
     frnn_sequence *first = &m->sequences[0];
     void *table = block(frnn_input_table_size(&first->layer, V));
-    frnn_input_table(&first->layer, first->packed, V, to_real(dtype, V * E, m->embedding), table,
-                     block(frnn_input_table_scratch(&first->layer, V)));
+    frnn_input_table(&first->layer, first->packed, V, to_real(dtype, V * E, m->embedding), table, 1,
+                     block(frnn_input_table_scratch(&first->layer, V, 1)));
     first->input_table = table;
     first->tokens = &m->token;
     m->sequences[1].x = first->y;

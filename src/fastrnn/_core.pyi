@@ -70,6 +70,7 @@ def rnn_forward(
     out: Array | None = None,
     training: bool = False,
     checkpoint_every: int | None = None,
+    embedding: Array | None = None,
 ) -> tuple[Array, Array, Array | None, Saved | None]: ...
 def rnn_backward(
     saved: Saved,

@@ -95,6 +95,7 @@ cdef extern from "fastrnn.h" nogil:
         void *dc0
         frnn_weights dweights
         int overwrite
+        void *dtable
         void *scratch
 
     size_t frnn_backward_scratch(const frnn_sequence_gradient *)
@@ -194,9 +195,12 @@ cdef extern from "fastrnn.h" nogil:
         int64_t top_k
         double top_p
 
+    int frnn_input_table_threads(const frnn_layer *, int64_t)
     size_t frnn_input_table_size(const frnn_layer *, int64_t)
-    size_t frnn_input_table_scratch(const frnn_layer *, int64_t)
-    void frnn_input_table(const frnn_layer *, const void *, int64_t, const void *, void *, void *)
+    size_t frnn_input_table_scratch(const frnn_layer *, int64_t, int)
+    void frnn_input_table(const frnn_layer *, const void *, int64_t, const void *, void *, int, void *)
+    void frnn_input_table_backward(const frnn_layer *, const void *, int64_t, const void *, const void *, void *, void *,
+                                   int, int, void *)
     void frnn_token_logits(const frnn_token_stream *)
     void frnn_token_feed(const frnn_token_stream *, int64_t, const int64_t *)
     void frnn_prefer_large_pages(void *, size_t)
@@ -644,6 +648,7 @@ cdef class Saved:
     cdef frnn_sequence q
     cdef Packed packed
     cdef Buffer memory
+    cdef cnp.ndarray embedding  # [V, I] if x was rows of it
     cdef list keep
 
     @property
@@ -663,9 +668,21 @@ cdef cnp.ndarray _coefficients(str name, object value, object dtype, int64_t T, 
         raise ValueError(f"{name} must broadcast to shape {(T, N, size)}, got {np.shape(value)}") from None
 
 
+cdef Buffer _input_table(Packed packed, cnp.ndarray embedding):
+    """The rows of an embedding [V, I], C-contiguous, through the input product."""
+    cdef int64_t V = embedding.shape[0]
+    cdef int threads = frnn_input_table_threads(&packed.layer, V)
+    cdef Buffer table = _allocate(frnn_input_table_size(&packed.layer, V))
+    cdef Buffer scratch = _allocate(frnn_input_table_scratch(&packed.layer, V, threads))
+    with nogil:
+        frnn_input_table(&packed.layer, packed.memory.data, V, cnp.PyArray_DATA(embedding), table.data, threads,
+                         scratch.data)
+    return table
+
+
 def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, resets=None, bint reverse=False,
                 input_mask=None, hidden_mask=None, zoneout_h=None, zoneout_c=None, out=None, bint training=False,
-                checkpoint_every=None):
+                checkpoint_every=None, embedding=None):
     """One direction of one layer over a whole sequence; see docs/protocols.md."""
     cdef frnn_sequence q
     cdef list keep = []
@@ -673,12 +690,18 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
     cdef int64_t I = packed.layer.input_size, H = packed.layer.hidden_size, P = packed.output_size()
     cdef bint has_c = packed.has_c
     cdef cnp.npy_intp[3] shape = [-1, -1, I]
-    cdef cnp.ndarray x_array = _strided("x", x, type_number, 3, shape)
+    cdef cnp.ndarray table_rows = None, x_array
+    if embedding is not None:
+        table_rows = _contiguous("embedding", embedding, type_number, 2, &shape[1])
+        # A copy: backward indexes memory by them again.
+        x_array = _ids("x", np.array(x, order="C"), 2, shape, 0, table_rows.shape[0] - 1, 0)
+    else:
+        x_array = _strided("x", x, type_number, 3, shape)
     cdef int64_t T = x_array.shape[0], N = x_array.shape[1]
     cdef cnp.npy_intp[3] TNP = [T, N, P]
     cdef cnp.npy_intp[2] NP = [N, P], NH = [N, H], NI = [N, I]
     cdef cnp.ndarray y, hn, cn = None, coefficients
-    cdef Buffer scratch, saved_memory
+    cdef Buffer scratch, saved_memory, table = None
     cdef Saved saved = None
     if training and not packed.training:
         raise ValueError("packed must have been packed with training=True for a training forward")
@@ -704,7 +727,13 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
         q.cn = cnp.PyArray_DATA(cn)
     elif c0 is not None:
         raise ValueError(f"c0 must be None for cell {packed.cell!r}")
-    q.x, q.x_t_stride, q.x_n_stride = cnp.PyArray_DATA(x_array), _stride(x_array, 0), _stride(x_array, 1)
+    if table_rows is None:
+        q.x, q.x_t_stride, q.x_n_stride = cnp.PyArray_DATA(x_array), _stride(x_array, 0), _stride(x_array, 1)
+    elif input_mask is not None:
+        raise ValueError("input_mask must be None with an embedding")
+    else:
+        table = _input_table(packed, table_rows)
+        q.tokens, q.input_table = <const int64_t *>cnp.PyArray_DATA(x_array), table.data
     q.y, q.y_t_stride, q.y_n_stride = cnp.PyArray_DATA(y), _stride(y, 0), _stride(y, 1)
     q.hn = cnp.PyArray_DATA(hn)
     q.h0 = _pointer(keep, "h0", h0, type_number, 2, NP)
@@ -741,10 +770,9 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
     with nogil:
         frnn_forward(&q)
     if training:
-        keep.append(x_array)
-        keep.append(y)
+        keep += [x_array, table, y]
         saved = Saved.__new__(Saved)
-        saved.q, saved.packed, saved.memory, saved.keep = q, packed, saved_memory, keep
+        saved.q, saved.packed, saved.memory, saved.embedding, saved.keep = q, packed, saved_memory, table_rows, keep
     return y, hn, cn, saved
 
 
@@ -753,7 +781,7 @@ def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bi
     cdef frnn_sequence_gradient g
     cdef frnn_sequence q = saved.q
     cdef Packed packed = saved.packed
-    cdef Buffer memory = saved.memory, scratch
+    cdef Buffer memory = saved.memory, scratch, dtable, table_scratch
     cdef list keep = []
     if memory is None:
         raise RuntimeError("saved was used by a backward before: run forward again in training mode")
@@ -772,9 +800,23 @@ def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bi
         raise ValueError(f"dcn must be None for cell {packed.cell!r}")
     g.dcn = _pointer(keep, "dcn", dcn, type_number, 2, NH)
     _fill_weights(&g.dweights, grads, &q.layer, True, keep)
+    cdef bint by_table = saved.embedding is not None
+    cdef int64_t V = saved.embedding.shape[0] if by_table else 0
+    cdef int table_threads = 1
+    cdef void *dx_data = NULL
+    cdef const void *embedding = NULL
+    if by_table:
+        TNI[0], TNI[1] = V, I
+        table_threads = frnn_input_table_threads(&q.layer, V)
+        table_scratch = _allocate(frnn_input_table_scratch(&q.layer, V, table_threads))
+        dtable = _allocate(frnn_input_table_size(&q.layer, V))
+        embedding = cnp.PyArray_DATA(saved.embedding)
+        g.dtable = memset(dtable.data, 0, frnn_input_table_size(&q.layer, V))
     if need_dx:
-        dx = _empty(3, TNI, type_number)
-        g.dx, g.dx_t_stride, g.dx_n_stride = cnp.PyArray_DATA(dx), N * I, I
+        dx = _empty(2 if by_table else 3, TNI, type_number)
+        dx_data = cnp.PyArray_DATA(dx)
+        if not by_table:
+            g.dx, g.dx_t_stride, g.dx_n_stride = dx_data, N * I, I
     dh0 = _empty(2, NP, type_number)
     g.dh0 = cnp.PyArray_DATA(dh0)
     if packed.has_c:
@@ -787,7 +829,10 @@ def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bi
     saved.memory = None
     with nogil:
         frnn_backward(&g)
-    saved.keep = None
+        if by_table:
+            frnn_input_table_backward(&q.layer, q.packed, V, embedding, dtable.data, dx_data, g.dweights.weight_ih,
+                                      overwrite, table_threads, table_scratch.data)
+    saved.keep = saved.embedding = None
     return dx, dh0, dc0
 
 
@@ -1269,11 +1314,7 @@ cdef class TokenStream:
         cdef cnp.npy_intp[2] shape = [-1, first.layer.input_size]
         cdef cnp.ndarray vectors = _contiguous("embedding", embedding, _type_number(first.layer.dtype), 2, shape)
         cdef int64_t V = vectors.shape[0]
-        cdef Buffer table = _allocate(frnn_input_table_size(&first.layer, V))
-        cdef Buffer scratch = _allocate(frnn_input_table_scratch(&first.layer, V))
-        with nogil:
-            frnn_input_table(&first.layer, first.memory.data, V, cnp.PyArray_DATA(vectors), table.data, scratch.data)
-        self._bind(table, V, packed, out)
+        self._bind(_input_table(first, vectors), V, packed, out)
 
     cdef _bind(self, Buffer table, int64_t V, list packed, PackedLinear out):
         cdef Packed last = <Packed?>packed[len(packed) - 1]

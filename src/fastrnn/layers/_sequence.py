@@ -22,6 +22,7 @@ import numpy as np
 from fastrnn._checks import check_lengths, check_shape
 from fastrnn._types import Array
 from fastrnn.layers.base import keep
+from fastrnn.layers.embedding import Embedded
 from fastrnn.layers.parameter import as_array
 
 __all__ = ["SequenceInput", "as_real", "read_sequence"]
@@ -48,11 +49,12 @@ class SequenceInput:
 
     form: Form
     x: Array
-    """``[T, N, I]``, a view of the caller's array unless the form is ragged."""
+    """``[T, N, I]``, a view of the caller's array unless the form is ragged; with `embedded`, ids ``[T, N]``."""
     lengths: Array | None
     """int64 ``[N]``."""
     resets: Array | None
     """bool ``[T, N]``."""
+    embedded: Embedded | None = None
 
     @property
     def unbatched(self) -> bool:
@@ -79,12 +81,22 @@ class SequenceInput:
             shifted[self.lengths[rows] - 1, rows] = False
         return shifted
 
+    @property
+    def table(self) -> Array | None:
+        """``[V, I]`` if `x` are rows of it."""
+        return None if self.embedded is None else self.embedded.table
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of what is computed."""
+        return self.x.dtype if self.embedded is None else self.embedded.table.dtype
+
     def allocate(self, width: int, batch_major: bool) -> Array:
         """Memory for an output ``[T, N, width]``, contiguous with either axis first."""
-        T, N, _ = self.x.shape
+        T, N = self.x.shape[:2]
         if batch_major:
-            return np.empty((N, T, width), self.x.dtype).transpose(1, 0, 2)
-        return np.empty((T, N, width), self.x.dtype)
+            return np.empty((N, T, width), self.dtype).transpose(1, 0, 2)
+        return np.empty((T, N, width), self.dtype)
 
     def restore(self, y: Array) -> Any:
         """Return views of ``y [T, N, W]`` in the caller's form."""
@@ -99,19 +111,19 @@ class SequenceInput:
 
     def read_gradient(self, dy: Any, width: int) -> Array:
         """``dy`` in the caller's form as ``[T, N, width]``."""
-        T, N, _ = self.x.shape
+        T, N = self.x.shape[:2]
         if self.form == "ragged":
             assert self.lengths is not None
             _check_list(dy, "dy", "one gradient per sequence")
             if len(dy) != N:
                 raise ValueError(f"dy must hold {N} arrays, one per sequence, got {len(dy)}")
-            padded = np.zeros((N, T, width), self.x.dtype)
+            padded = np.zeros((N, T, width), self.dtype)
             for row, (entry, t) in enumerate(zip(dy, self.lengths, strict=True)):
-                array = as_real(entry, self.x.dtype, f"dy[{row}]")
+                array = as_real(entry, self.dtype, f"dy[{row}]")
                 check_shape(f"dy[{row}]", array, (int(t), width))
                 padded[row, :t] = array
             return padded.transpose(1, 0, 2)
-        array = as_real(dy, self.x.dtype, "dy")
+        array = as_real(dy, self.dtype, "dy")
         if self.form == "unbatched":
             check_shape("dy", array, (T, width))
             return array[:, None]
@@ -135,12 +147,17 @@ def read_sequence(
     """Recognise the form of ``x`` and check it, ``lengths`` and ``resets`` against each other.
 
     A list or tuple is a ragged batch; anything else is taken as one array, two-dimensional (unbatched)
-    or three-dimensional.
+    or three-dimensional, or as the rows of an embedding that stand for one.
     """
     if isinstance(x, (list, tuple)):
         return _read_ragged(x, input_size, dtype, lengths, resets)
-    array = as_real(x, dtype, "x", own=own)
-    shape = array.shape
+    embedded = x if type(x) is Embedded else None
+    if embedded is None:
+        array = as_real(x, dtype, "x", own=own)
+        shape = array.shape
+    else:
+        array = embedded.ids
+        shape = (*array.shape, embedded.table.shape[1])
     if len(shape) not in (2, 3):
         axes = "[N, T, I]" if batch_first else "[T, N, I]"
         raise ValueError(
@@ -152,14 +169,14 @@ def read_sequence(
         if lengths is not None:
             raise ValueError("lengths must be None for an unbatched x [T, I]: cut x instead")
         marks = None if resets is None else _read_marks(resets, shape[:1], "resets")[:, None]
-        return SequenceInput("unbatched", array[:, None], None, marks)
+        return SequenceInput("unbatched", array[:, None], None, marks, embedded)
     marks = None if resets is None else _read_marks(resets, shape[:2], "resets")
     if batch_first:
-        array = array.transpose(1, 0, 2)
+        array = array.swapaxes(0, 1)
         marks = None if marks is None else np.ascontiguousarray(marks.T)
     # A copy, since backward needs them as they were.
     rows = None if lengths is None else check_lengths(lengths, *array.shape[:2]).copy()
-    return SequenceInput("batch_first" if batch_first else "time_major", array, rows, marks)
+    return SequenceInput("batch_first" if batch_first else "time_major", array, rows, marks, embedded)
 
 
 def _read_ragged(

@@ -202,13 +202,14 @@ class RecurrentStack(Layer):
             resets=resets,
             own=training,
         )
-        N, P, D, unbatched = source.x.shape[1], self.state_size, self.num_directions, source.unbatched
+        T, N = source.x.shape[:2]
+        P, D, unbatched = self.state_size, self.num_directions, source.unbatched
         h0, c0 = self._layout.read("state", state, N, unbatched, own=training)
         hn, cn = [], []
         resets_of = (source.resets, source.reverse_resets() if D == 2 else None)
         module = backend.active()
         passes, masks, quiet = [], [], self.regularisation.is_off
-        y = source.x
+        y, embedding = source.x, source.table
         for k in range(self.num_layers):
             # (1) dropout between layers
             inputs = y
@@ -232,12 +233,14 @@ class RecurrentStack(Layer):
                     out=out if out is None or D == 1 else out[:, :, d * P : (d + 1) * P],
                     training=training,
                     checkpoint_every=self.checkpoint_every,
-                    **({} if quiet else self._noise(inputs.shape)),
+                    embedding=embedding,
+                    **({} if quiet else self._noise(T, N, self.output_size if k else self.input_size)),
                 )
                 hn.append(h)
                 cn.append(c)
                 if training:
                     passes.append(_Pass(saved, weight_mask))
+            embedding = None
             if out is not None:
                 y = out
             if training:
@@ -288,8 +291,7 @@ class RecurrentStack(Layer):
             c = c[0]
         return (h[0], c) if _fits(h, layout.dtype, (1, rows, layout.h_size)) else None
 
-    def _noise(self, shape: tuple[int, ...]) -> dict[str, Array]:
-        steps, rows, input_size = shape
+    def _noise(self, steps: int, rows: int, input_size: int) -> dict[str, Array]:
         return self.regularisation.arguments(
             self._rng if self.training else None,
             self.dtype,
@@ -357,6 +359,9 @@ class RecurrentStack(Layer):
                 assert dx is not None
                 dx *= context.masks.pop()
             gradient = dx
+        if source.embedded is not None and gradient is not None:
+            source.embedded.add_gradient(gradient)
+            gradient = None
         dx = None if gradient is None or not need_dx else source.restore(gradient)
         return dx, self._layout.give(dh0, dc0, source.unbatched)
 
@@ -365,8 +370,9 @@ class RecurrentStack(Layer):
     ) -> tuple[Array | None, State] | None:
         """Undo `_run_plain` with gradients that need no conversion, else return None."""
         source = context.source
-        T, N, _ = source.x.shape
-        if source.form != "time_major" or not _fits(dy, self.dtype, (T, N, self.state_size)):
+        T, N = source.x.shape[:2]
+        plain = source.form == "time_major" and source.embedded is None
+        if not plain or not _fits(dy, self.dtype, (T, N, self.state_size)):
             return None
         end = self._plain_state(dstate, N)
         if end is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,28 @@ from fastrnn._checks import check_int, check_int_array, check_positive_int
 from fastrnn._types import Array
 from fastrnn.layers.base import Layer, Parameter, as_gradient, float_dtype, keep
 
-__all__ = ["Embedding"]
+__all__ = ["Embedded", "Embedding"]
+
+
+LEAST_REPEATS = 2
+"""Ids for each vector of the table from which on looking up is left to the next layer."""
+
+
+@dataclass(slots=True)
+class Embedded:
+    """``table[ids]``, not looked up: what `Embedding.defer` gives to a recurrent layer."""
+
+    ids: Array
+    """int64, ``[T]``, ``[T, N]`` or, with ``batch_first``, ``[N, T]``."""
+    table: Array
+    """``[V, E]``; in train mode a copy, since backward needs it as it was."""
+    layer: Embedding
+
+    def add_gradient(self, dtable: Array) -> None:
+        """Add to the gradient of the layer's table, ``[V, E]``."""
+        if self.layer.padding_idx is not None:
+            dtable[self.layer.padding_idx] = 0
+        self.layer.weight.grad += dtable
 
 
 class Embedding(Layer):
@@ -89,6 +111,22 @@ class Embedding(Layer):
             self._push(keep(array, ids))
         return y
 
+    def defer(self, ids: Any) -> Array | Embedded:
+        """Look up, or leave that to the recurrent layer that comes next.
+
+        Of few vectors that come often, a recurrent layer needs each but once: it multiplies its weights with
+        the table rather than with what would be looked up. It then adds to the gradient of the table, too,
+        and `backward` takes None.
+        """
+        array = check_int_array("ids", ids, low=0, high=self.num_embeddings - 1)
+        if array.ndim not in (1, 2) or array.size < LEAST_REPEATS * self.num_embeddings:
+            return self(ids)
+        table = self.weight.value
+        if self.training:
+            table = table.copy()
+            self._push(None)
+        return Embedded(array, table, self)
+
     def backward(self, dy: Any) -> None:
         """Add to the gradient of the table from ``dy [..., E]``; integers have none, so None is returned.
 
@@ -100,6 +138,8 @@ class Embedding(Layer):
             In eval mode, or if there is no forward pass left to go back through.
         """
         ids = self._pop()
+        if ids is None:  # deferred
+            return
         grad = as_gradient(dy, (*ids.shape, self.embedding_dim), self.dtype)
         if self.padding_idx is not None:
             ids = np.where(ids == self.padding_idx, -1, ids)  # backends skip negative ones

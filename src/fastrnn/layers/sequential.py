@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, overload
 
 import numpy as np
 
 from fastrnn._types import Array
+from fastrnn.layers._stack import RecurrentStack
 from fastrnn.layers.base import Layer, layer_config
+from fastrnn.layers.embedding import Embedded, Embedding
 
 __all__ = ["Sequential"]
 
@@ -55,6 +58,13 @@ class Sequential(Layer):
         self.pools_time = any(layer.pools_time for layer in self)
         self._recurrent_count = sum(layer.recurrent for layer in self)
         self._check_order()
+        # Embeddings whose vectors nobody but a recurrent layer gets to see.
+        self._deferring = [
+            isinstance(following, RecurrentStack)
+            and type(layer) is Embedding
+            and not following.regularisation.input_dropout
+            for layer, following in itertools.pairwise([*self, None])
+        ]
 
     def __call__(
         self, x: Any, state: Any = None, lengths: Any = None, resets: Any = None
@@ -91,7 +101,7 @@ class Sequential(Layer):
             raise TypeError("x must be one array, got a list of arrays: pad it and give lengths")
         states = iter(self._per_recurrent("state", state))
         new_states = []
-        for _, layer in self._layers:
+        for deferring, (_, layer) in zip(self._deferring, self._layers, strict=True):
             given = x
             if layer.recurrent:
                 x, new = layer(given, next(states), lengths=lengths, resets=resets)
@@ -99,10 +109,11 @@ class Sequential(Layer):
             elif layer.uses_lengths:
                 x = layer(given, lengths=lengths)
             else:
-                x = layer(given)
+                x = layer.defer(given) if deferring and isinstance(layer, Embedding) else layer(given)
             if layer.pools_time:
                 lengths = resets = None
-            if self.training and layer is not self._layers[-1][1] and x is not given:
+            inside = self.training and layer is not self._layers[-1][1] and x is not given
+            if inside and type(x) is not Embedded:
                 # Nobody else has it, and layers need not copy what cannot be written to.
                 x.flags.writeable = False
         return x, tuple(new_states)

@@ -21,6 +21,7 @@ import numpy as np
 from fastrnn._types import Array, CellWeights
 from fastrnn.reference._math import affine
 from fastrnn.reference.cells import CELL_STEPS
+from fastrnn.reference.embedding import embedding_backward, embedding_forward
 from fastrnn.reference.weights import Packed
 
 __all__ = ["Saved", "rnn_backward", "rnn_forward"]
@@ -48,6 +49,9 @@ class Saved:
     input_mask: Array | None
     hidden_mask: Array | None
     steps: list[_Step] | None
+    embedding: Array | None
+    """``[V, I]`` if x were rows of it, and which: ids ``[T, N]``."""
+    ids: Array | None
 
     def take(self) -> list[_Step]:
         """Give the steps away."""
@@ -85,6 +89,7 @@ def rnn_forward(
     out: Array | None = None,
     training: bool = False,
     checkpoint_every: int | None = None,
+    embedding: Array | None = None,
 ) -> tuple[Array, Array, Array | None, Saved | None]:
     """Run a layer over x [T, N, I]; see ``docs/protocols.md`` for every argument.
 
@@ -93,6 +98,12 @@ def rnn_forward(
     if training and not packed.training:
         raise ValueError("training=True needs weights packed with training=True")
     w, cell, dtype = packed.weights, CELL_STEPS[packed.cell], packed.dtype
+    ids = None
+    if embedding is not None:
+        if input_mask is not None:
+            raise ValueError("input_mask must be None with an embedding")
+        ids = x.copy()
+        x = embedding_forward(embedding, ids)
     T, N = x.shape[:2]
     H, P = packed.hidden_size, packed.proj_size or packed.hidden_size
     h = _state(h0, N, P, dtype)
@@ -134,7 +145,7 @@ def rnn_forward(
                 c[rows] = c_new
             if training:
                 steps.append(_Step(t, rows, reset, x_t, cell_saved, keep_h, keep_c))
-    saved = Saved(packed, T, N, input_mask, hidden_mask, steps) if training else None
+    saved = Saved(packed, T, N, input_mask, hidden_mask, steps, embedding, ids) if training else None
     return y, h, c, saved
 
 
@@ -192,4 +203,8 @@ def rnn_backward(
                 if reset is not None:
                     dc_old[reset] = 0
                 dc[rows] = dc_old
+    if dx is not None and saved.embedding is not None and saved.ids is not None:
+        dembedding = np.zeros_like(saved.embedding)
+        embedding_backward(dx, saved.ids, dembedding)
+        dx = dembedding
     return dx, dh, dc
