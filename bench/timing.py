@@ -3,8 +3,8 @@
 A. Contenders take turns, round by round, so that whatever slows the machine down for a while slows all of
    them. What is compared are the times of one round with each other.
 B. A turn is a block of calls long enough for the clock, and short enough to fit between two interruptions by
-   other processes. Short calls are preceded by one that is not timed, which brings code, data and sleeping
-   threads back after the others' turn.
+   other processes. A turn of short calls comes after one that is not timed, which brings code, data and
+   sleeping threads back after the others' turn, and cores to their speed after a pause.
 C. The system counts how often it took a core away from us. A short turn in which it did is repeated a few
    times; the shortest attempt counts. The rule is the same for all, and `Samples.disturbed` says how often
    even that did not help.
@@ -102,7 +102,8 @@ def _turn(
         if effort.pause_seconds:
             tools.sleep(effort.pause_seconds)
         if each < effort.block_seconds:
-            run()
+            for _ in range(repetitions):
+                run()
         before = tools.interruptions()
         start = tools.clock()
         for _ in range(repetitions):

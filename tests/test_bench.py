@@ -172,10 +172,10 @@ def test_contenders_take_turns_and_nobody_is_always_first() -> None:
         assert taken == Samples(pytest.approx([0.004] * 4), 0)
 
 
-def test_short_calls_fill_their_turn_after_one_that_is_not_timed() -> None:
+def test_short_calls_fill_their_turn_after_as_many_that_are_not_timed() -> None:
     machine = Machine()
     interleave({"a": machine.contender("a", 0.0005)}, LONG, machine.tools())
-    assert len(machine.calls) == 1 + 4 * (1 + 4)
+    assert len(machine.calls) == 1 + 4 * (4 + 4)
 
 
 def test_a_disturbed_turn_is_repeated() -> None:

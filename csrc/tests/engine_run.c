@@ -82,6 +82,55 @@ static void *pack(const problem *q, const settings *s, const frnn_layer *layer)
     return packed;
 }
 
+/* A step's row of the table: from the last step to the first. */
+static int64_t row_of(const problem *q, int64_t step)
+{
+    return q->T * q->N - 1 - step;
+}
+
+static double *to_rows(const problem *q, const double *steps)
+{
+    double *rows = doubles(q->T * q->N * q->I);
+    for (int64_t k = 0; k < q->T * q->N * q->I; k++)
+        rows[row_of(q, k / q->I) * q->I + k % q->I] = steps[k];
+    return rows;
+}
+
+static void give_table(const problem *q, const settings *s, frnn_sequence *e)
+{
+    const int64_t V = q->T * q->N;
+    int64_t *tokens = block(sizeof *tokens * (size_t)V);
+    for (int64_t k = 0; k < V; k++)
+        tokens[k] = row_of(q, k);
+    void *table = block(frnn_input_table_size(&e->layer, V));
+    frnn_input_table(&e->layer, e->packed, V, to_real(s->dtype, V * q->I, to_rows(q, q->tensor[X_])), table, s->threads,
+                     block(frnn_input_table_scratch(&e->layer, V, s->threads)));
+    e->tokens = tokens;
+    e->input_table = table;
+    e->x = NULL;
+}
+
+static void *zeros(int dtype, size_t bytes)
+{
+    void *p = block(bytes);
+    for (size_t i = 0; i < bytes / real_size(dtype); i++)
+        set_real(dtype, p, (int64_t)i, 0);
+    return p;
+}
+
+/* Gradients of the table's rows into those of x and weight_ih. */
+static void finish_table(const problem *q, const settings *s, const frnn_sequence_gradient *g, outputs *out)
+{
+    const int64_t V = q->T * q->N, n = V * q->I;
+    const frnn_layer *layer = &g->sequence->layer;
+    void *dembedding = s->no_dx ? NULL : filled(s->dtype, n, NAN);
+    frnn_input_table_backward(layer, g->sequence->packed, V, to_real(s->dtype, n, to_rows(q, q->tensor[X_])), g->dtable,
+                              dembedding, g->dweights.weight_ih, g->overwrite, s->threads,
+                              block(frnn_input_table_scratch(layer, V, s->threads)));
+    if (dembedding)
+        out->gradient[X_] = to_rows(q, from_real(s->dtype, n, dembedding));
+}
+
 static void run_backward(const problem *q, const settings *s, const frnn_sequence *sequence, outputs *out)
 {
     const int dtype = s->dtype;
@@ -95,7 +144,9 @@ static void run_backward(const problem *q, const settings *s, const frnn_sequenc
         g.dcn = to_real(dtype, q->N * q->H, q->dcn);
     }
     strided dx = {0};
-    if (!s->no_dx) {
+    if (sequence->tokens)
+        g.dtable = zeros(dtype, frnn_input_table_size(&sequence->layer, q->T * q->N));
+    else if (!s->no_dx) {
         dx = make_strided(dtype, q->T, q->N, q->I);
         g.dx = dx.data;
         g.dx_t_stride = dx.t_stride;
@@ -113,7 +164,10 @@ static void run_backward(const problem *q, const settings *s, const frnn_sequenc
     g.scratch = block(frnn_backward_scratch(&g));
     frnn_backward(&g);
 
-    out->gradient[X_] = s->no_dx ? NULL : from_strided(dtype, &dx);
+    if (sequence->tokens)
+        finish_table(q, s, &g, out);
+    else
+        out->gradient[X_] = s->no_dx ? NULL : from_strided(dtype, &dx);
     out->gradient[H0] = from_real(dtype, q->N * q->P, g.dh0);
     out->gradient[C0] = has_c(q) ? from_real(dtype, q->N * q->H, g.dc0) : NULL;
     for (int i = WEIGHT_IH; i < TENSORS; i++)
@@ -143,6 +197,8 @@ outputs engine_run(const problem *q, const settings *s)
     e.x = x.data;
     e.x_t_stride = x.t_stride;
     e.x_n_stride = x.n_stride;
+    if (s->by_table)
+        give_table(q, s, &e);
     e.y = y.data;
     e.y_t_stride = y.t_stride;
     e.y_n_stride = y.n_stride;

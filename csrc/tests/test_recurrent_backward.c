@@ -168,6 +168,31 @@ static void check_parts(int isa, int dtype, int cell)
     release();
 }
 
+/* Where x are rows of a table: each comes once here, so that their gradients have the same bits. */
+static void check_table(int isa, int dtype, int cell)
+{
+    for (int features = 0; features < 2; features++) {
+        const problem q = make_problem(cell, features ? ALL_FEATURES & ~INPUT_MASK : WITH_BIAS, 7, 5, 9, 21);
+        settings s = {.dtype = dtype, .isa = isa, .threads = 1, .backward = 1};
+        const outputs expected = engine_run(&q, &s);
+        s.by_table = 1;
+        for (s.checkpoint_every = 0; s.checkpoint_every < 6; s.checkpoint_every += 3)
+            for (s.threads = 1; s.threads < 4; s.threads++) {
+                s.overwrite = s.threads == 2;
+                const outputs out = engine_run(&q, &s);
+                CHECK(same_bits(q.T * q.N * q.P, out.y, expected.y), "cell %d: y differs by a table", cell);
+                for (int i = 0; i < TENSORS; i++)
+                    if (q.size[i] && i != WEIGHT_IH)
+                        CHECK(same_bits(q.size[i], out.gradient[i], expected.gradient[i]),
+                              "cell %d: d%s differs by a table", cell, tensor_names[i]);
+                CHECK(distance(q.size[WEIGHT_IH], out.gradient[WEIGHT_IH], expected.gradient[WEIGHT_IH]) <=
+                          real_eps(dtype) * (double)(q.T * q.N) * magnification(&q),
+                      "cell %d: dweight_ih differs by a table", cell);
+            }
+        release();
+    }
+}
+
 void test_recurrent_backward(void)
 {
     FOR_ISAS(isa)
@@ -177,6 +202,8 @@ void test_recurrent_backward(void)
         for_recurrent_cases(isa, dtype, dtype == FRNN_FLOAT64 ? check_derivative : check_float32);
         for (int cell = 0; cell < FRNN_CELL_COUNT; cell++)
             check_parts(isa, dtype, cell);
+        for (int cell = 0; cell < FRNN_CELL_COUNT; cell++)
+            check_table(isa, dtype, cell);
         group_end();
     }
 }

@@ -24,12 +24,15 @@ static void compare(const problem *q, const settings *s, const outputs *expected
 static void check(const problem *q, const settings *s)
 {
     const outputs expected = plain_forward(q);
-    settings training = *s, in_place = *s;
+    settings training = *s, in_place = *s, by_table = *s;
     training.backward = 1;
     in_place.in_place = 1;
+    by_table.by_table = 1;
     compare(q, s, &expected, "inference");
     compare(q, &training, &expected, "training");
     compare(q, &in_place, &expected, "in place");
+    if (!q->input_mask)
+        compare(q, &by_table, &expected, "by a table");
 }
 
 void test_recurrent_forward(void)
