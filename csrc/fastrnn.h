@@ -38,11 +38,18 @@ typedef enum {
     FRNN_GRU_NORM,
     FRNN_CELL_COUNT
 } frnn_cell;
-/* How packed weights are kept; all but the first for inference in float32. States and results are float32 in any case.
+/* How packed weights are kept; the two of fewer bits for inference in float32. States and results are float32 in any case.
  *   bfloat16  each weight rounded to the nearest, ties to even; then float32 arithmetic
  *   int8      each row of a weight matrix as integers up to 127 in magnitude times one scale; a product rounds the vector it
- *             is given to integers up to 8191 times one scale, and adds up integers exactly (kernels/int8_tpl.h) */
-typedef enum { FRNN_WEIGHTS_REAL = 0, FRNN_WEIGHTS_BFLOAT16, FRNN_WEIGHTS_INT8 } frnn_weight_format;
+ *             is given to integers up to 8191 times one scale, and adds up integers exactly (kernels/int8_tpl.h)
+ *   borrowed  in any dtype and in training: not kept but read from the caller's matrices, which must stay as they are; for
+ *             weights that are used once. Where frnn_can_borrow says so. The bits of the first */
+typedef enum {
+    FRNN_WEIGHTS_REAL = 0,
+    FRNN_WEIGHTS_BFLOAT16,
+    FRNN_WEIGHTS_INT8,
+    FRNN_WEIGHTS_BORROWED
+} frnn_weight_format;
 
 /* ---- machine: instruction sets and threads ---- */
 
@@ -75,6 +82,7 @@ typedef struct frnn_weights {      /* in; or gradients, added to */
     void *ln_c_weight, *ln_c_bias; /* [H], of c; NULL unless the cell has it and c */
 } frnn_weights;
 
+int frnn_can_borrow(const frnn_layer *); /* all of its sizes are whole vectors */
 /* Packed weights: what forward reads and, with `training`, what backward reads too. */
 size_t frnn_packed_size(const frnn_layer *, int training);
 void frnn_pack(const frnn_layer *, const frnn_weights *, int training, void *packed);

@@ -23,8 +23,13 @@ typedef struct frnn_panels {
     int64_t gates, units; /* gates * units is 1 to 4 */
     int64_t n;            /* units a gate, unpadded */
     int64_t depth;        /* k */
-    int32_t format;       /* frnn_weight_format: other than real, a lane holds 32-bit words of several k's instead */
+    int32_t format; /* frnn_weight_format: in fewer bits, a lane holds 32-bit words of several k's instead; or below */
+    int64_t row, gate; /* of a borrowed matrix, from a row or a gate to the next */
 } frnn_panels;
+
+/* Not packed, but the caller's matrix, whose rows and columns are whole vectors: units are its rows, k its columns, or the
+ * other way round. */
+enum { FRNN_PANELS_OF_ROWS = 16, FRNN_PANELS_OF_COLUMNS };
 
 /* Reals, or words, of one lane. Two k's of bfloat16 to a word; four of int8, and before them the scale of the row. */
 static inline int64_t frnn_panel_words(const frnn_panels *b)

@@ -21,6 +21,33 @@ static int64_t round_up(int64_t n, int64_t lanes)
     return (n + lanes - 1) / lanes * lanes;
 }
 
+int frnn_can_borrow(const frnn_layer *layer)
+{
+    const int64_t V = frnn_kernels_for(layer->isa, layer->dtype)->lanes;
+    return layer->input_size % V == 0 && layer->hidden_size % V == 0 && layer->proj_size % V == 0;
+}
+
+/* A matrix [gates * n, columns] where it lies: as it is, and transposed. */
+static void borrow(frnn_panels *panels, frnn_panels *transposed, const void *matrix, int64_t columns)
+{
+    panels->format = FRNN_PANELS_OF_ROWS;
+    transposed->format = FRNN_PANELS_OF_COLUMNS;
+    panels->data = transposed->data = matrix;
+    panels->row = transposed->row = columns;
+    panels->gate = panels->n * columns;
+}
+
+static void borrow_weights(frnn_plan *plan, const frnn_weights *w)
+{
+    borrow(&plan->input, &plan->input_t, w->weight_ih, plan->I);
+    borrow(&plan->recurrent, &plan->recurrent_t, w->weight_hh, plan->P);
+    if (plan->cell->recurrent_count < plan->cell->recurrent_gates)
+        borrow(&plan->candidate, &plan->candidate_t,
+               frnn_at(plan, w->weight_hh, plan->cell->recurrent_count * plan->H * plan->P), plan->P);
+    if (plan->projects)
+        borrow(&plan->projection, &plan->projection_t, w->weight_hr, plan->H);
+}
+
 static void place(frnn_panels *panels, const frnn_plan *plan, frnn_arena *arena)
 {
     panels->data = frnn_take(arena, plan->size * (size_t)(panels->gates * frnn_panel_words(panels) *
@@ -72,6 +99,13 @@ void frnn_make_plan(const frnn_layer *layer, int training, const void *packed, f
     plan->norm_slots = norm ? cell->gates + cell->recurrent_gates + 2 * (cell->c_slot >= 0) : 0;
     plan->bias = frnn_take(&arena, plan->size * (size_t)(plan->gates_stride + plan->norm_slots * plan->Hp));
     plan->input_init = norm ? NULL : plan->bias;
+    if (layer->format == FRNN_WEIGHTS_BORROWED) {
+        plan->borrowed = frnn_take(&arena, sizeof *plan->borrowed);
+        plan->packed_bytes = arena.used;
+        if (packed)
+            borrow_weights(plan, plan->borrowed);
+        return;
+    }
     place(&plan->input, plan, &arena);
     place(&plan->recurrent, plan, &arena);
     if (has_candidate)
@@ -142,6 +176,10 @@ void frnn_pack(const frnn_layer *layer, const frnn_weights *w, int training, voi
     const void *w_candidate = frnn_at(&plan, w->weight_hh, plan.cell->recurrent_count * H * P);
     pack_bias(&plan, w);
     pack_norm(&plan, w);
+    if (plan.borrowed) {
+        *plan.borrowed = *w;
+        return;
+    }
     pack(&plan, &plan.input, w->weight_ih, H * I, I, 1);
     pack(&plan, &plan.recurrent, w->weight_hh, H * P, P, 1);
     if (has_candidate)

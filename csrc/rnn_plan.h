@@ -28,13 +28,14 @@ typedef struct frnn_plan {
     int64_t gates_stride; /* of a pre-activation row */
     int64_t saved_stride, unprojected_offset, dprojected_offset;
 
-    /* packed weights, pointing into the block */
+    /* packed weights, pointing into the block, or out of it into those borrowed */
     void *bias; /* [input_slots][Hp], then parameters of layer normalisation: ln_ih, ln_hh, ln_c_weight, ln_c_bias */
     int64_t norm_slots;     /* of those, [norm_slots][Hp] */
     const void *input_init; /* what the input product starts from: the bias, or NULL */
     frnn_panels input, recurrent, candidate, projection;
     frnn_panels input_t, recurrent_t, candidate_t, projection_t; /* training only */
     frnn_segments input_segments, recurrent_segments;            /* dgates in the saved row */
+    frnn_weights *borrowed;                                      /* NULL: none are */
     size_t packed_bytes;
 } frnn_plan;
 

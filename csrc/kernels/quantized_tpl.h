@@ -1,5 +1,5 @@
-/* What bfloat16_tpl.h and int8_tpl.h share: packing, data[panel][word][gate][vector][V] of 32-bit words, and both ends of a
- * walk. Float only: weights of fewer bits are for inference in float32. */
+/* Packing for bfloat16_tpl.h and int8_tpl.h: data[panel][word][gate][vector][V] of 32-bit words. Float only: weights of fewer
+ * bits are for inference in float32. */
 
 /* The largest magnitude among n reals as its bits. They order as the magnitudes do, with NaN above infinity. */
 static int32_t FN(largest_bits)(const real *a, int64_t stride, int64_t n)
@@ -85,36 +85,5 @@ static void FN(pack_quantized)(void *dst, const frnn_panels *b, const frnn_pack_
                      : FN(pack_int8_row))(out + g * width + u, step, from, source->k_stride, b->depth);
             }
         out += words * step;
-    }
-}
-
-/* What the outputs of some rows and panels start from: acc [NP][R][gates][units]. */
-FRNN_INLINE void FN(walk_start)(const FN(walk_args) *w, int64_t row, int R, int64_t p, int NP, int units, vec *acc)
-{
-    for (int64_t j = p; j < p + NP; j++)
-        for (int r = 0; r < R; r++) {
-            const real *init = w->shared_init ? w->shared_init : FN(row_pointer)(w, row + r, w->init);
-            for (int64_t g = 0; g < w->b->gates; g++)
-                for (int u = 0; u < units; u++)
-                    *acc++ = w->init_gate ? v_load(init + w->init_gate[g] + (j * w->b->units + u) * VL) : v_zero();
-        }
-}
-
-/* Where they go in the end: rows that take whole vectors, or the epilogue, in calls as walk_tpl.h makes them. */
-FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t row, int R, int64_t p, int NP,
-                                 int units, const vec *acc)
-{
-    const frnn_panels *b = w->b;
-    if (w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n) {
-        for (int64_t j = p; j < p + NP; j++)
-            for (int r = 0; r < R; r++)
-                for (int64_t g = 0; g < b->gates; g++)
-                    for (int u = 0; u < units; u++)
-                        v_store((real *)w->out[row + r] + w->out_gate[g] + (j * b->units + u) * VL, *acc++);
-    } else if (b->units == 1 || (b->gates == 1 && R == 1)) {
-        epilogue(w->step, row, R, p * b->units * VL, NP * units, acc);
-    } else {
-        for (int64_t j = p; j < p + NP; j++, acc += R * b->gates * units)
-            epilogue(w->step, row, R, j * b->units * VL, units, acc);
     }
 }

@@ -22,7 +22,8 @@ typedef struct FN(tile_args) {
     const real *a[TILE_MAX_ROWS]; /* row pointers */
     const frnn_segments *segments;
     const real *b;                    /* [k][NV][V] */
-    int64_t panel_stride;             /* from a panel of b to the next, where a tile takes several */
+    int64_t k_stride;                 /* from a k of b to the next */
+    int64_t panel_stride;             /* from a panel to the next, where a tile takes several */
     const real *init[TILE_MAX_ROWS];  /* read if init_offset is not NULL */
     const int64_t *init_offset;       /* [NP][NV] */
     vec *acc;                         /* out [NP][R][NV], unless out_offset is given: */
@@ -44,7 +45,7 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN
                 acc[(p * R + r) * NV + v] = t->init_offset ? v_load(t->init[r] + t->init_offset[p * NV + v]) : v_zero();
 
     const real *b = t->b;
-    const int64_t length = t->segments->length;
+    const int64_t length = t->segments->length, k_stride = t->k_stride;
     for (int64_t s = 0; s < t->segments->count; s++) {
         const real *a[TILE_MAX_ROWS];
 #pragma GCC unroll 8
@@ -54,7 +55,7 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++)
                 __builtin_prefetch(t->fetch[r] + line * FRNN_CACHE_LINE, 0, 2);
-        for (int64_t k = 0; k < length; k++, b += NV * VL) {
+        for (int64_t k = 0; k < length; k++, b += k_stride) {
 #pragma GCC unroll 4
             for (int p = 0; p < NP; p++) {
                 vec bv[4];
@@ -149,5 +150,6 @@ FRNN_INLINE int64_t FN(panel_count)(const frnn_panels *b)
 
 FRNN_INLINE const real *FN(panel_data)(const frnn_panels *b, int64_t p)
 {
-    return (const real *)b->data + p * b->depth * b->gates * b->units * VL;
+    const int64_t k = b->format == FRNN_PANELS_OF_COLUMNS ? 1 : b->depth;
+    return (const real *)b->data + p * k * b->gates * b->units * VL;
 }

@@ -51,7 +51,8 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     int64_t init_offset[TILE_ACCUMULATORS], out_offset[TILE_ACCUMULATORS];
     FN(tile_args) t = {.segments = w->segments,
                        .b = FN(panel_data)(b, p),
-                       .panel_stride = b->depth * NV * VL,
+                       .panel_stride = FN(panel_data)(b, p + 1) - FN(panel_data)(b, p),
+                       .k_stride = b->format == FRNN_PANELS_OF_COLUMNS ? b->row : NV * VL,
                        .init_offset = w->init_gate ? init_offset : NULL,
                        .acc = acc,
                        .out_offset = whole ? out_offset : NULL,
@@ -107,6 +108,38 @@ FRNN_INLINE void FN(walk_groups)(const FN(walk_args) *w, FN(epilogue) epilogue, 
         group(w, epilogue, full, 1, context);
 }
 
+/* What the outputs of some rows and panels start from: acc [NP][R][gates][units]. */
+FRNN_INLINE void FN(walk_start)(const FN(walk_args) *w, int64_t row, int R, int64_t p, int NP, int units, vec *acc)
+{
+    for (int64_t j = p; j < p + NP; j++)
+        for (int r = 0; r < R; r++) {
+            const real *init = w->shared_init ? w->shared_init : FN(row_pointer)(w, row + r, w->init);
+            for (int64_t g = 0; g < w->b->gates; g++)
+                for (int u = 0; u < units; u++)
+                    *acc++ = w->init_gate ? v_load(init + w->init_gate[g] + (j * w->b->units + u) * VL) : v_zero();
+        }
+}
+
+/* Where they go in the end: rows that take whole vectors, or the epilogue, in calls as walk_panels makes them. */
+FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t row, int R, int64_t p, int NP,
+                                 int units, const vec *acc)
+{
+    const frnn_panels *b = w->b;
+    if (w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n) {
+        for (int64_t j = p; j < p + NP; j++)
+            for (int r = 0; r < R; r++)
+                for (int64_t g = 0; g < b->gates; g++)
+                    for (int u = 0; u < units; u++)
+                        v_store((real *)w->out[row + r] + w->out_gate[g] + (j * b->units + u) * VL, *acc++);
+    } else if (b->units == 1 || (b->gates == 1 && R == 1)) {
+        epilogue(w->step, row, R, p * b->units * VL, NP * units, acc);
+    } else {
+        for (int64_t j = p; j < p + NP; j++, acc += R * b->gates * units)
+            epilogue(w->step, row, R, j * b->units * VL, units, acc);
+    }
+}
+
+static FRNN_NOINLINE void FN(walk_borrowed)(const FN(walk_args) *w, FN(epilogue) epilogue); /* borrowed_tpl.h */
 #if REAL_IS_FLOAT /* bfloat16_tpl.h, int8_tpl.h */
 static FRNN_NOINLINE void FN(walk_bfloat16)(const FN(walk_args) *w, FN(epilogue) epilogue);
 static FRNN_NOINLINE void FN(walk_int8)(const FN(walk_args) *w, FN(epilogue) epilogue);
@@ -114,13 +147,22 @@ static FRNN_NOINLINE void FN(walk_int8)(const FN(walk_args) *w, FN(epilogue) epi
 
 FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
-#if REAL_IS_FLOAT
-    if (w->b->format != FRNN_WEIGHTS_REAL) {
-        (w->b->format == FRNN_WEIGHTS_BFLOAT16 ? FN(walk_bfloat16) : FN(walk_int8))(w, epilogue);
+    switch (w->b->format) {
+    case FRNN_PANELS_OF_ROWS:
+        FN(walk_borrowed)(w, epilogue);
         return;
-    }
+#if REAL_IS_FLOAT
+    case FRNN_WEIGHTS_BFLOAT16:
+        FN(walk_bfloat16)(w, epilogue);
+        return;
+    case FRNN_WEIGHTS_INT8:
+        FN(walk_int8)(w, epilogue);
+        return;
 #endif
-    FN(walk_groups)(w, epilogue, w->m > 2 ? 1 : TILE_PANELS(w->m, w->b->gates * w->b->units), FN(walk_panels), NULL);
+    default:
+        FN(walk_groups)(w, epilogue, w->m > 2 ? 1 : TILE_PANELS(w->m, w->b->gates * w->b->units), FN(walk_panels),
+                        NULL);
+    }
 }
 
 /* Vector number u of a row of exactly n reals, starting at `unit`: whole, or the tail that there is. */

@@ -60,6 +60,7 @@ typedef struct settings {
     int backward;         /* forward in training, then backward */
     int in_place;         /* hn and cn are h0 and c0 (inference only) */
     int by_table;         /* x are rows of a table; not with an input mask */
+    int borrow;           /* weights are not packed, where they can be borrowed */
     double start;         /* what weight gradients hold before: gradients are added */
     int overwrite;        /* they hold NaN before, and are written */
     int skip[TENSORS];    /* weight gradients not asked for */

@@ -122,6 +122,31 @@ static void check_shared_units(int isa, int dtype, int cell)
     release();
 }
 
+/* Weights that are read where they lie give the sums of packed ones. */
+static void check_borrowed(int isa, int dtype, int cell)
+{
+    const int64_t V = lanes_of(isa, dtype);
+    for (int64_t N = 1; N <= 9; N += 4)
+        for (int features = 0; features < 2; features++) {
+            const problem q =
+                make_problem(cell, features ? ALL_FEATURES & ~PROJECTION : WITH_BIAS | WITH_STATE, 2, N, 3 * V, 5 * V);
+            settings s = {.dtype = dtype, .isa = isa, .threads = 1, .backward = 1};
+            const outputs packed = engine_run(&q, &s);
+            s.borrow = 1;
+            for (; s.threads <= 3; s.threads++) {
+                const outputs borrowed = engine_run(&q, &s);
+                for (int64_t n = 0; n < N; n++)
+                    compare_row(&q, &packed, n, &borrowed, N, n, "borrowed weights");
+                compare_weights(&q, &packed, &borrowed, "borrowed weights");
+            }
+            release();
+        }
+    const problem odd = make_problem(cell, WITH_BIAS, 1, 1, V, V + 1);
+    const frnn_layer layer = {.cell = cell, .dtype = dtype, .isa = isa, .input_size = V, .hidden_size = odd.H};
+    CHECK(!frnn_can_borrow(&layer), "cell %d: %d units are no whole vectors", cell, (int)odd.H);
+    release();
+}
+
 /* NaN and infinity in one row stay in it, and do not get lost in it. */
 static void check_poison(int isa, int dtype, int cell, double poison)
 {
@@ -154,6 +179,7 @@ void test_invariance(void)
                 check(isa, dtype, cell, feature_sets[k]);
             if (!reduced)
                 check_shared_units(isa, dtype, cell);
+            check_borrowed(isa, dtype, cell);
             check_poison(isa, dtype, cell, NAN);
             check_poison(isa, dtype, cell, INFINITY);
         }

@@ -38,6 +38,9 @@ class Packed:
     @property
     def format(self) -> str | None: ...
     @property
+    def borrowed(self) -> bool: ...
+    def settle(self) -> None: ...
+    @property
     def nbytes(self) -> int: ...
 
 class PackedLinear:
@@ -52,7 +55,11 @@ class PackedLinear:
     def format(self) -> str | None: ...
 
 def pack_weights(
-    cell: str, weights: CellWeights, training: bool = False, format: str | None = None
+    cell: str,
+    weights: CellWeights,
+    training: bool = False,
+    format: str | None = None,
+    borrow: bool = False,
 ) -> Packed: ...
 def rnn_forward(
     packed: Packed,

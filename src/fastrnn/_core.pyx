@@ -23,6 +23,8 @@ cdef extern from "fastrnn.h" nogil:
     enum: FRNN_ALIGNMENT
     enum: FRNN_OK
     enum: FRNN_ISA_UNSUPPORTED
+    enum: FRNN_WEIGHTS_REAL
+    enum: FRNN_WEIGHTS_BORROWED
     ctypedef enum frnn_optimizer:
         FRNN_SGD, FRNN_RMSPROP, FRNN_ADAGRAD, FRNN_ADAM
 
@@ -49,6 +51,7 @@ cdef extern from "fastrnn.h" nogil:
         void *ln_c_weight
         void *ln_c_bias
 
+    int frnn_can_borrow(const frnn_layer *)
     size_t frnn_packed_size(const frnn_layer *, int)
     void frnn_pack(const frnn_layer *, const frnn_weights *, int, void *)
 
@@ -567,6 +570,10 @@ cdef class Packed:
     cdef bint has_c
     cdef bint phase  # of the next call of one step
     cdef Buffer memory
+    cdef frnn_weights borrowed_weights
+    cdef list lenders    # arrays that they lie in
+    cdef Buffer settled  # `memory` before `settle`, which calls may be reading still
+    cdef object __weakref__
 
     @property
     def cell(self):
@@ -590,7 +597,23 @@ cdef class Packed:
 
     @property
     def format(self):
-        return FORMATS[self.layer.format]
+        return None if self.borrowed else FORMATS[self.layer.format]
+
+    @property
+    def borrowed(self):
+        """Whether this reads the arrays that it was made of, so that they must stay as they are until `settle`."""
+        return self.layer.format == FRNN_WEIGHTS_BORROWED
+
+    def settle(self) -> None:
+        """Take a copy of what is borrowed."""
+        cdef frnn_layer layer = self.layer
+        cdef Buffer memory
+        if not self.borrowed:
+            return
+        layer.format = FRNN_WEIGHTS_REAL
+        memory = _allocate(frnn_packed_size(&layer, self.training))
+        frnn_pack(&layer, &self.borrowed_weights, self.training, memory.data)
+        self.layer, self.memory, self.settled = layer, memory, self.memory
 
     @property
     def nbytes(self):
@@ -601,8 +624,8 @@ cdef class Packed:
         return self.layer.proj_size if self.layer.proj_size else self.layer.hidden_size
 
 
-def pack_weights(str cell, weights, bint training=False, format=None) -> Packed:
-    """Snapshot the weights (a CellWeights) of one direction of one layer."""
+def pack_weights(str cell, weights, bint training=False, format=None, bint borrow=False) -> Packed:
+    """Snapshot the weights (a CellWeights) of one direction of one layer, or borrow them if their sizes allow it."""
     if cell not in CELLS:
         raise ValueError(f"cell must be one of {CELLS}, got {cell!r}")
     cdef Packed packed = Packed.__new__(Packed)
@@ -627,6 +650,9 @@ def pack_weights(str cell, weights, bint training=False, format=None) -> Packed:
     )
     packed.training, packed.has_c = training, CELL_COUNTS[cell].has_c
     _fill_weights(&w, weights, &packed.layer, False, keep)
+    if borrow and format is None and frnn_can_borrow(&packed.layer):
+        packed.layer.format = FRNN_WEIGHTS_BORROWED
+        packed.borrowed_weights, packed.lenders = w, keep
     packed.memory = _allocate(frnn_packed_size(&packed.layer, training))
     with nogil:
         frnn_pack(&packed.layer, &w, training, packed.memory.data)
@@ -785,6 +811,7 @@ def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bi
     cdef list keep = []
     if memory is None:
         raise RuntimeError("saved was used by a backward before: run forward again in training mode")
+    q.layer, q.packed = packed.layer, packed.memory.data  # which may have settled since
     cdef int type_number = _type_number(q.layer.dtype)
     cdef int64_t T = q.T, N = q.N, I = q.layer.input_size, H = q.layer.hidden_size, P = packed.output_size()
     cdef cnp.npy_intp[3] TNP = [T, N, P], TNI = [T, N, I]

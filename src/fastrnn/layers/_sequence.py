@@ -49,7 +49,7 @@ class SequenceInput:
 
     form: Form
     x: Array
-    """``[T, N, I]``, a view of the caller's array unless the form is ragged; with `embedded`, ids ``[T, N]``."""
+    """``[T, N, I]``, a view of the caller's array unless the form is ragged; ids ``[T, N]`` of `embedded`."""
     lengths: Array | None
     """int64 ``[N]``."""
     resets: Array | None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,7 +33,7 @@ from fastrnn.layers._sequence import SequenceInput, read_sequence
 from fastrnn.layers._state import State, StateLayout
 from fastrnn.layers._weights import INITS, CellNames, cell_names, initial_weights
 from fastrnn.layers.base import Layer, PackCache, Parameter, float_dtype, keep
-from fastrnn.layers.parameter import Gradients
+from fastrnn.layers.parameter import Gradients, worth_borrowing
 
 if TYPE_CHECKING:
     from fastrnn.streaming import Stream
@@ -129,6 +130,7 @@ class RecurrentStack(Layer):
         self._names: list[CellNames] = []
         self._lookups: list[Callable[[RecurrentStack], Any]] = []
         self._packs: list[PackCache] = []
+        self._sizes: list[int] = []  # of the weights of each state
         for k in range(self.num_layers):
             for reverse in range(self.num_directions):
                 names = cell_names(cell, f"_l{k}" + "_reverse" * reverse, self.bias, self.proj_size > 0)
@@ -148,6 +150,7 @@ class RecurrentStack(Layer):
                 self._names.append(names)
                 self._lookups.append(attrgetter(*(name or "_absent" for name in names)))
                 self._packs.append(PackCache())
+                self._sizes.append(weights.weight_ih.size + weights.weight_hh.size)
 
     # Computing
 
@@ -221,7 +224,7 @@ class RecurrentStack(Layer):
             out = source.allocate(D * P, batch_major) if D == 2 or batch_major else None
             for d in range(D):
                 s = k * D + d
-                packed, weight_mask = self._packed(s, training)
+                packed, weight_mask = self._packed(s, training, T, N)
                 y, h, c, saved = module.rnn_forward(
                     packed,
                     inputs,
@@ -267,7 +270,7 @@ class RecurrentStack(Layer):
             x = keep(x)
             h0 = None if h0 is None else keep(h0)
             c0 = None if c0 is None else keep(c0)
-            packed, weight_mask = self._packed(0, True)
+            packed, weight_mask = self._packed(0, True, *x.shape[:2])
             y, h, c, saved = module.rnn_forward(
                 packed, x, h0, c0, training=True, checkpoint_every=self.checkpoint_every
             )
@@ -446,15 +449,15 @@ class RecurrentStack(Layer):
         parameters: tuple[Parameter | None, ...] = self._lookups[s](self)
         return parameters
 
-    def _packed(self, s: int, training: bool) -> tuple[Any, Array | None]:
-        """Return the packed weights of state s and the mask on its ``weight_hh``."""
+    def _packed(self, s: int, training: bool, T: int = 0, N: int = 0) -> tuple[Any, Array | None]:
+        """Return the packed weights of state s, for T steps of N rows, and the mask on its ``weight_hh``."""
         parameters = self._parameters_of(s)
 
-        def pack(training: bool, mask: Array | None = None) -> Any:
+        def pack(training: bool, mask: Array | None = None, borrow: bool = False) -> Any:
             weights = CellWeights._make([None if p is None else p.value for p in parameters])
             if mask is not None:
                 weights = weights._replace(weight_hh=weights.weight_hh * mask)
-            return backend.active().pack_weights(self.cell, weights, training, self.quantized)
+            return backend.active().pack_weights(self.cell, weights, training, self.quantized, borrow)
 
         p = self.regularisation.weight_dropout
         if training and p:
@@ -462,7 +465,9 @@ class RecurrentStack(Layer):
             weight_hh: Parameter = getattr(self, self._names[s].weight_hh)
             mask = dropout_mask(self._rng, weight_hh.shape, p, self.dtype)
             return pack(True, mask), mask
-        return self._packs[s].get(parameters, training, pack), None
+        few = training and worth_borrowing(T, N, self._sizes[s])
+        borrow = partial(pack, True, borrow=True) if few else None
+        return self._packs[s].get(parameters, training, pack, borrow), None
 
     def _backward_one(self, s: int, done: _Pass, run: Callable[..., Any], *args: Any, need_dx: bool) -> Any:
         """Call the backend's backward for state s with the arrays that gradients are added to."""

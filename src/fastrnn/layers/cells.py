@@ -8,6 +8,7 @@ sequence the layers of :mod:`fastrnn.layers.recurrent` are much faster, and for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from fastrnn._types import Array, CellWeights
 from fastrnn.layers._sequence import as_real
 from fastrnn.layers._weights import INITS, cell_names, initial_weights
 from fastrnn.layers.base import Layer, PackCache, Parameter, float_dtype
-from fastrnn.layers.parameter import Gradients
+from fastrnn.layers.parameter import Gradients, worth_borrowing
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 
@@ -109,11 +110,14 @@ class RecurrentCell(Layer):
         parameters = self._parameters()
         module = backend.active()
 
-        def pack(training: bool) -> Any:
+        def pack(training: bool, borrow: bool = False) -> Any:
             weights = CellWeights._make([None if p is None else p.value for p in parameters])
-            return module.pack_weights(self.cell, weights, training, self.quantized)
+            return module.pack_weights(self.cell, weights, training, self.quantized, borrow)
 
-        packed = self._pack_cache.get(parameters, training, pack)
+        size = sum(p.size for p in parameters[:2] if p is not None)  # of the two matrices
+        few = training and worth_borrowing(1, rows, size)
+        borrow = partial(pack, True, borrow=True) if few else None
+        packed = self._pack_cache.get(parameters, training, pack, borrow)
         y, _, cn, saved = module.rnn_forward(
             packed, array.reshape(1, rows, self.input_size), h0, c0, training=training
         )

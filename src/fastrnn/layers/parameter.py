@@ -1,13 +1,16 @@
 """What is learned: :class:`Parameter`, and :class:`PackCache` for what backends make of it.
 
 Backends compute from packed copies of the weights. Nobody has to say when a weight was changed:
-``Parameter.version`` notices, and a cache keyed on it packs again when it does.
+``Parameter.version`` notices, and a cache keyed on it packs again when it does. Large weights that change
+before every step of a few rows are not worth a copy: a backend then borrows them, and takes its copy only if
+somebody asks for ``Parameter.data`` before it is done.
 """
 
 from __future__ import annotations
 
 import itertools
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -16,7 +19,7 @@ import numpy as np
 from fastrnn import backend
 from fastrnn._types import Array
 
-__all__ = ["Gradients", "PackCache", "Parameter", "as_array", "as_shaped", "float_dtype"]
+__all__ = ["Gradients", "PackCache", "Parameter", "as_array", "as_shaped", "float_dtype", "worth_borrowing"]
 
 _next_version = itertools.count(1).__next__  # one counter for all: equal versions mean the same contents
 
@@ -55,6 +58,7 @@ class Parameter:
         # Times .data was handed out, and how many of these are known to be over (see `version`).
         self._lent = 0
         self._returned = 0
+        self._borrowers: list[weakref.ref[Any]] = []
 
     @property
     def data(self) -> Array:
@@ -62,12 +66,15 @@ class Parameter:
 
         An assigned array must have the same shape and is cast to the parameter's dtype.
         """
+        if self._borrowers:
+            self._settle()
         data = self._data
         self._lent += 1  # after taking the reference: whoever reads the new count also sees the reference
         return data
 
     @data.setter
     def data(self, value: Any) -> None:
+        self._settle()
         if value is not self._data:
             self._data[...] = as_shaped(value, self._data.shape, "data")
         self.touch()
@@ -108,6 +115,24 @@ class Parameter:
             if not held:
                 self._returned = lent
         return self._version
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody may hold the array that `data` returned, as of the last look at `version`."""
+        return self._lent != self._returned
+
+    def lend(self, borrower: Any) -> None:
+        """Call ``borrower.settle()``, if it is alive by then, before `data` may be written to."""
+        if self._borrowers:
+            self._borrowers = [b for b in self._borrowers if b() is not None]
+        self._borrowers.append(weakref.ref(borrower))
+
+    def _settle(self) -> None:
+        while self._borrowers:
+            borrower = self._borrowers[-1]()
+            if borrower is not None:
+                borrower.settle()
+            self._borrowers.pop()
 
     def touch(self) -> None:
         """Say that the contents have changed."""
@@ -231,6 +256,11 @@ def float_dtype(dtype: Any) -> np.dtype[Any]:
     return result
 
 
+def worth_borrowing(T: int, N: int, weights: int) -> bool:
+    """Whether T steps of N rows take less time on so many weights as they are than packing them."""
+    return T <= 2 and T * N <= 8 and weights >= 1 << 16
+
+
 class PackCache:
     """The packed form of some parameters, made again only when one of them or the backend has changed.
 
@@ -239,15 +269,40 @@ class PackCache:
 
     def __init__(self) -> None:
         self._entry: tuple[list[Any], bool, Any] | None = None
+        self._borrowed: list[Any] | None = None  # the key of the last weights that were borrowed
 
-    def get(self, parameters: Sequence[Parameter | None], training: bool, pack: Callable[[bool], Any]) -> Any:
-        """The packed weights; `pack(training)` makes them. A pack for training serves inference too."""
+    def get(
+        self,
+        parameters: Sequence[Parameter | None],
+        training: bool,
+        pack: Callable[[bool], Any],
+        borrow: Callable[[], Any] | None = None,
+    ) -> Any:
+        """The packed weights; `pack(training)` makes them. A pack for training serves inference too.
+
+        For a call that is hardly worth packing there is `borrow`: it makes the pack for training when weights
+        are seen for the first time, which may then read them where they are (``borrowed``).
+        """
         # The key is read before the data: a change in between is packed now and found again next time.
         engine = backend.active()
         key = [engine, engine.current_isa(), *[None if p is None else p.version for p in parameters]]
         entry = self._entry
         if entry is not None and entry[0] == key and (entry[1] or not training):
             return entry[2]
+        if (
+            borrow is not None
+            and key != self._borrowed
+            and not any(p is not None and p.held for p in parameters)
+        ):
+            self._borrowed = key
+            packed = borrow()
+            if packed.borrowed:
+                for p in parameters:
+                    if p is not None:
+                        p.lend(packed)
+                return packed
+            self._entry = (key, True, packed)
+            return packed
         entry = self._entry = None  # the new pack may then lie where the old one did
         packed = pack(training)
         self._entry = (key, training, packed)

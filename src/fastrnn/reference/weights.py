@@ -28,6 +28,8 @@ class Packed:
     weights: CellWeights
     training: bool
     format: str | None = None
+    borrowed: bool = False
+    """Whether it reads the caller's arrays: here never."""
 
     @property
     def input_size(self) -> int:
@@ -56,9 +58,9 @@ class Packed:
 
 
 def pack_weights(
-    cell: str, weights: CellWeights, training: bool = False, format: str | None = None
+    cell: str, weights: CellWeights, training: bool = False, format: str | None = None, borrow: bool = False
 ) -> Packed:
-    """Snapshot the weights of one direction of one recurrent layer."""
+    """Snapshot the weights of one direction of one recurrent layer; `borrow` allows what is not done here."""
     check_choice("cell", cell, CELL_COUNTS)
     if weights.weight_hr is not None and not CELL_COUNTS[cell].has_c:
         raise ValueError(f"weight_hr must be None for cell {cell!r}: only an LSTM has a projection")
