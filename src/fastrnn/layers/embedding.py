@@ -112,11 +112,29 @@ class Embedding(Layer):
         return y
 
     def defer(self, ids: Any) -> Array | Embedded:
-        """Look up, or leave that to the recurrent layer that comes next.
+        """Look up, or leave that to the recurrent layer that comes next; for `Sequential`.
 
         Of few vectors that come often, a recurrent layer needs each but once: it multiplies its weights with
-        the table rather than with what would be looked up. It then adds to the gradient of the table, too,
-        and `backward` takes None.
+        the table rather than with what would be looked up, which gives the same bits. It then adds to the
+        gradient of the table, too, and `backward` takes None.
+
+        Parameters
+        ----------
+        ids : array_like of int
+            ``[T, N]``, ``[N, T]`` or ``[T]``, as the recurrent layer takes them.
+
+        Returns
+        -------
+        array or Embedded
+            What a call gives, if `ids` are fewer than two for each vector of the table; else what a
+            recurrent layer takes in its place.
+
+        Raises
+        ------
+        ValueError
+            If an index is not in 0..V-1.
+        TypeError
+            If `ids` are not integers.
         """
         array = check_int_array("ids", ids, low=0, high=self.num_embeddings - 1)
         if array.ndim not in (1, 2) or array.size < LEAST_REPEATS * self.num_embeddings:
@@ -129,6 +147,8 @@ class Embedding(Layer):
 
     def backward(self, dy: Any) -> None:
         """Add to the gradient of the table from ``dy [..., E]``; integers have none, so None is returned.
+
+        Of a forward pass that was deferred, the recurrent layer has done so, and `dy` is None.
 
         Raises
         ------

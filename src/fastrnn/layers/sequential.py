@@ -20,7 +20,8 @@ class Sequential(Layer):
     """Layers applied one after the other.
 
     Whatever it holds, it follows the protocol of recurrent layers: a call returns the output and the state, a
-    tuple with one entry per recurrent layer (empty if there is none).
+    tuple with one entry per recurrent layer (empty if there is none). Where an embedding of few vectors comes
+    right before a recurrent layer, looking up is left to that layer (see :meth:`fastrnn.Embedding.defer`).
 
     Parameters
     ----------
