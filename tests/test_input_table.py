@@ -170,6 +170,13 @@ def test_both_backends_do_it() -> None:
         within(a, b, TOLERANCE, "a gradient")
 
 
+@pytest.mark.parametrize("format", ["int8", "bfloat16"])
+def test_weights_of_fewer_bits(format: str) -> None:
+    embedding, recurrent, linear = model = make_model(LSTM(I, H, 2, seed=2)).quantize(format)
+    ids = np.random.default_rng(0).integers(0, V, (T, N))
+    assert_same_bits(model(ids)[0], linear(recurrent(embedding(ids))[0]))
+
+
 def test_inference_has_the_bits_of_training() -> None:
     model = make_model(LSTM(I, H, 2, seed=2)).train()
     ids = np.random.default_rng(0).integers(0, V, (T, N))
