@@ -23,6 +23,7 @@ cdef extern from "fastrnn.h" nogil:
     enum: FRNN_ALIGNMENT
     enum: FRNN_OK
     enum: FRNN_ISA_UNSUPPORTED
+    enum: FRNN_CELL_COUNT
     enum: FRNN_WEIGHTS_REAL
     enum: FRNN_WEIGHTS_BORROWED
     ctypedef enum frnn_optimizer:
@@ -528,29 +529,41 @@ cdef cnp.ndarray _ids(str name, object value, int ndim, const cnp.npy_intp *shap
 
 # ---- weights ----
 
+cdef struct Counts:
+    int64_t gates, recurrent_gates
+    bint has_c, norm
+
+
+cdef Counts[FRNN_CELL_COUNT] _counts
+for _i, _cell in enumerate(CELLS):
+    _counts[_i].gates, _counts[_i].recurrent_gates = CELL_COUNTS[_cell].gates, CELL_COUNTS[_cell].recurrent_gates
+    _counts[_i].has_c, _counts[_i].norm = CELL_COUNTS[_cell].has_c, CELL_COUNTS[_cell].norm
+
+
 cdef _fill_weights(frnn_weights *w, object weights, const frnn_layer *layer, bint gradients, list keep):
     """Check the arrays of a CellWeights and take their pointers; gradients must be writable."""
     cdef tuple names = GRADIENTS if gradients else WEIGHTS
     cdef bint projects = layer.proj_size != 0
     cdef int type_number = _type_number(layer.dtype)
     cdef int64_t I = layer.input_size, H = layer.hidden_size, P = layer.proj_size if projects else H
-    cell = CELLS[layer.cell]
-    cdef object counts = CELL_COUNTS[cell]
-    cdef int64_t GH = <int64_t>counts.gates * H, RH = <int64_t>counts.recurrent_gates * H
+    cdef Counts counts = _counts[layer.cell]
+    cdef int64_t GH = counts.gates * H, RH = counts.recurrent_gates * H
     cdef bint norm = counts.norm, norm_c = norm and counts.has_c
+    cdef tuple values = tuple(weights)
     cdef cnp.npy_intp[9][2] shapes = [[GH, I], [RH, P], [GH, 0], [RH, 0], [P, H], [GH, 0], [RH, 0], [H, 0], [H, 0]]
     cdef int[9] ndims = [2, 2, 1, 1, 2 * projects, norm, norm, norm_c, norm_c]  # 0: the cell has none
     cdef void *pointers[9]
     cdef cnp.ndarray array
     cdef int i
     for i in range(9):
-        value, name, pointers[i] = weights[i], names[i], NULL
+        value, name, pointers[i] = values[i], <str>names[i], NULL
         if value is None:
             if ndims[i] and i not in (2, 3):
                 raise TypeError(f"{name} must be an array, got None")
             continue
         if ndims[i] == 0:
-            raise ValueError(f"{name} must be None for cell {cell!r}{' without projection' if i == 4 else ''}")
+            without = " without projection" if i == 4 else ""
+            raise ValueError(f"{name} must be None for cell {CELLS[layer.cell]!r}{without}")
         if gradients:
             array = _writable(name, value, type_number, ndims[i], shapes[i])
         else:
@@ -633,13 +646,14 @@ def pack_weights(str cell, weights, bint training=False, format=None, bint borro
     cdef list keep = []
     cdef int32_t cell_id = CELLS.index(cell)
     cdef cnp.ndarray weight_ih = _dims("weight_ih", weights[0], 2)
-    cdef int64_t gates = CELL_COUNTS[cell].gates, rows = weight_ih.shape[0], I = weight_ih.shape[1]
+    cdef Counts counts = _counts[cell_id]
+    cdef int64_t gates = counts.gates, rows = weight_ih.shape[0], I = weight_ih.shape[1]
     cdef int64_t H = rows // gates, P = 0
     cdef bint projects = weights[4] is not None
     if rows == 0 or rows % gates or I == 0:
         raise ValueError(f"weight_ih must have shape ({gates} * H, I) with H, I >= 1, got ({rows}, {I})")
     if projects:
-        if not CELL_COUNTS[cell].has_c:
+        if not counts.has_c:
             raise ValueError(f"weight_hr must be None for cell {cell!r}: only an LSTM has a projection")
         P = _dims("weight_hr", weights[4], 2).shape[0]
         if not 0 < P <= H:
@@ -648,7 +662,7 @@ def pack_weights(str cell, weights, bint training=False, format=None, bint borro
     packed.layer = frnn_layer(
         cell_id, dtype_id, frnn_isa_current(), _format_id(format, dtype_id, training), I, H, P
     )
-    packed.training, packed.has_c = training, CELL_COUNTS[cell].has_c
+    packed.training, packed.has_c = training, counts.has_c
     _fill_weights(&w, weights, &packed.layer, False, keep)
     if borrow and format is None and frnn_can_borrow(&packed.layer):
         packed.layer.format = FRNN_WEIGHTS_BORROWED

@@ -454,7 +454,7 @@ class RecurrentStack(Layer):
         parameters = self._parameters_of(s)
 
         def pack(training: bool, mask: Array | None = None, borrow: bool = False) -> Any:
-            weights = CellWeights._make([None if p is None else p.value for p in parameters])
+            weights = CellWeights._make(self._packs[s].values(parameters))
             if mask is not None:
                 weights = weights._replace(weight_hh=weights.weight_hh * mask)
             return backend.active().pack_weights(self.cell, weights, training, self.quantized, borrow)
@@ -473,9 +473,11 @@ class RecurrentStack(Layer):
         """Call the backend's backward for state s with the arrays that gradients are added to."""
         parameters = self._parameters_of(s)
         if done.weight_mask is None:
-            with Gradients(parameters) as gradients:
-                grads = CellWeights._make(gradients.arrays)
-                return run(done.saved, *args, grads=grads, need_dx=need_dx, overwrite=gradients.overwrite)
+            gradients = Gradients(parameters)
+            grads = CellWeights._make(gradients.arrays)
+            result = run(done.saved, *args, grads=grads, need_dx=need_dx, overwrite=gradients.overwrite)
+            gradients.written()
+            return result
         grads = CellWeights._make([None if p is None else p.grad for p in parameters])
         masked = grads._replace(weight_hh=np.zeros_like(grads.weight_hh))
         result = run(done.saved, *args, grads=masked, need_dx=need_dx)

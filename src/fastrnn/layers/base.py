@@ -137,19 +137,19 @@ class Layer:
         self._contexts.append(context)
 
     def _pop(self) -> Any:
-        name = type(self).__name__
+        if self.training and self._contexts:
+            return self._contexts.pop()
         self._refuse_quantized()
+        name = type(self).__name__
         if not self.training:
             raise RuntimeError(
                 f"{name}.backward needs train mode: call .train() before the forward pass, "
                 "eval mode stores nothing"
             )
-        if not self._contexts:
-            raise RuntimeError(
-                f"{name}.backward has no forward pass to go back through: "
-                "each one needs a forward pass of its own in train mode"
-            )
-        return self._contexts.pop()
+        raise RuntimeError(
+            f"{name}.backward has no forward pass to go back through: "
+            "each one needs a forward pass of its own in train mode"
+        )
 
     def clear(self) -> None:
         """Forget forward passes that no backward has used, here and in all children."""

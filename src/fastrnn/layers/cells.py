@@ -111,7 +111,7 @@ class RecurrentCell(Layer):
         module = backend.active()
 
         def pack(training: bool, borrow: bool = False) -> Any:
-            weights = CellWeights._make([None if p is None else p.value for p in parameters])
+            weights = CellWeights._make(self._pack_cache.values(parameters))
             return module.pack_weights(self.cell, weights, training, self.quantized, borrow)
 
         size = sum(p.size for p in parameters[:2] if p is not None)  # of the two matrices
@@ -135,15 +135,16 @@ class RecurrentCell(Layer):
         rows, unbatched = context.rows, context.unbatched
         dy = self._read(names[0], dh, rows, unbatched)
         dcn = self._read(names[1], dc, rows, unbatched)
-        with Gradients(self._parameters()) as gradients:
-            dx, dh0, dc0 = context.module.rnn_backward(
-                context.saved,
-                None if dy is None else dy[None],
-                None,
-                dcn,
-                grads=CellWeights._make(gradients.arrays),
-                overwrite=gradients.overwrite,
-            )
+        gradients = Gradients(self._parameters())
+        dx, dh0, dc0 = context.module.rnn_backward(
+            context.saved,
+            None if dy is None else dy[None],
+            None,
+            dcn,
+            grads=CellWeights._make(gradients.arrays),
+            overwrite=gradients.overwrite,
+        )
+        gradients.written()
         if unbatched:
             return dx[0, 0], dh0[0], None if dc0 is None else dc0[0]
         return dx[0], dh0, dc0

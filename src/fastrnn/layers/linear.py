@@ -117,14 +117,15 @@ class Linear(Layer):
         """
         engine, packed, rows, shape = self._pop()
         grad = as_gradient(dy, (*shape[:-1], self.out_features), self.dtype)
-        with Gradients((self.weight, self.bias)) as gradients:
-            dx: Array = engine.linear_backward(
-                packed,
-                rows,
-                grad.reshape(-1, self.out_features),
-                *gradients.arrays,
-                overwrite=gradients.overwrite,
-            )
+        gradients = Gradients((self.weight, self.bias))
+        dx: Array = engine.linear_backward(
+            packed,
+            rows,
+            grad.reshape(-1, self.out_features),
+            *gradients.arrays,
+            overwrite=gradients.overwrite,
+        )
+        gradients.written()
         return dx.reshape(shape)
 
     def _pack(self, training: bool) -> Any:

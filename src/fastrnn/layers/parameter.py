@@ -12,7 +12,7 @@ import itertools
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -179,7 +179,7 @@ class Parameter:
 
 
 class Gradients:
-    """Where a backward pass puts the gradients of some parameters: a context around its call.
+    """Where a backward pass puts the gradients of some parameters. When it has, `written` is called.
 
     Attributes
     ----------
@@ -205,11 +205,9 @@ class Gradients:
                 self.arrays = [None if p is None else p.grad for p in parameters]
                 break
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self.overwrite and kind is None:
+    def written(self) -> None:
+        """Say that the arrays hold the gradients."""
+        if self.overwrite:
             for p in self._parameters:
                 if p is not None:
                     p._grad_is_zero = False
@@ -270,6 +268,13 @@ class PackCache:
     def __init__(self) -> None:
         self._entry: tuple[list[Any], bool, Any] | None = None
         self._borrowed: list[Any] | None = None  # the key of the last weights that were borrowed
+        self._values: tuple[Sequence[Parameter | None], list[Array | None]] | None = None
+
+    def values(self, parameters: Sequence[Parameter | None]) -> list[Array | None]:
+        """``value`` of each; they are the same arrays as long as the parameters are."""
+        if self._values is None or self._values[0] != parameters:
+            self._values = (parameters, [None if p is None else p.value for p in parameters])
+        return self._values[1]
 
     def get(
         self,
@@ -285,7 +290,7 @@ class PackCache:
         """
         # The key is read before the data: a change in between is packed now and found again next time.
         engine = backend.active()
-        key = [engine, engine.current_isa(), *[None if p is None else p.version for p in parameters]]
+        key = [engine, engine.current_isa(), *[p.version for p in parameters if p is not None]]
         entry = self._entry
         if entry is not None and entry[0] == key and (entry[1] or not training):
             return entry[2]
