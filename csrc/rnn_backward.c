@@ -185,6 +185,31 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t a
     return any_next;
 }
 
+/* The same for a regular sequence, from the pointers of the step before, where neither is near its ends. */
+static void move_rows(const backward_job *job, const backward_work *w, int64_t count)
+{
+    const frnn_sequence_gradient *g = job->g;
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    const int64_t back = q->reverse ? (int64_t)plan->size : -(int64_t)plan->size;
+    const int64_t saved = back * q->N * plan->saved_stride, y = back * q->y_t_stride;
+    const int64_t dy = g->dy ? back * g->dy_t_stride : 0;
+    const int has_c = plan->cell->c_slot >= 0;
+    for (int64_t i = 0; i < count; i++) {
+        frnn_row_backward *row = &w->step_rows[i];
+        frnn_move(&row->gates_next, saved);
+        frnn_move(&row->dy, dy);
+        frnn_move(&row->dy_next, dy);
+        frnn_move_out(&row->saved, saved);
+        frnn_move(&row->saved_next, saved);
+        frnn_move(&row->prev_next, has_c ? saved : y);
+        frnn_move(&row->h_prev, y);
+        row->operand = row->h_prev;
+        if (has_c)
+            frnn_move(&row->c_prev, saved);
+    }
+}
+
 /* ---- 3': the gradient of the projected state, kept in the saved row; the cell's step then starts from it ---- */
 
 static void unproject(const backward_job *job, const backward_work *w, int64_t active, const frnn_segments *segments)
@@ -337,10 +362,14 @@ static void backward_thread(void *context, int index, int threads)
                                .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                                .zoneout_c = q->zoneout_c != NULL};
     int64_t queued = 0, steps_queued = 0;
+    const int regular = frnn_is_regular(plan, q);
     for (int64_t s = q->T - 1 - job->begin; s >= q->T - job->end; s--) {
         const int64_t t = frnn_time(q, s);
         step.m = frnn_active_rows(q, w.rows, count, t, step.m);
-        const int any_next = point_rows(job, &w, step.m, t);
+        const int amidst = regular && s < q->T - 2 && s < q->T - 1 - job->begin && s > 1;
+        const int any_next = amidst ? 1 : point_rows(job, &w, step.m, t);
+        if (amidst)
+            move_rows(job, &w, count);
         const frnn_segments *recurrent = any_next ? &plan->recurrent_segments : &none;
         if (plan->projects)
             unproject(job, &w, step.m, recurrent);

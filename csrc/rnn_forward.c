@@ -174,6 +174,29 @@ static void point_rows(const forward_job *job, const forward_work *w, int64_t ac
     }
 }
 
+/* The same for a regular sequence, from the pointers of the step before, where neither is its first nor its last. */
+static void move_rows(const forward_job *job, const forward_work *w, int64_t count, int64_t step_in_window)
+{
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    const int64_t forth = q->reverse ? -(int64_t)plan->size : (int64_t)plan->size;
+    const int64_t y = forth * q->y_t_stride, saved = q->training ? forth * q->N * plan->saved_stride : 0;
+    const int has_c = plan->cell->c_slot >= 0;
+    for (int64_t i = 0; i < count; i++) {
+        frnn_row_forward *row = &w->step_rows[i];
+        row->gates_in = frnn_at(plan, w->gates, (step_in_window * count + i) * plan->gates_stride);
+        frnn_move_out(&row->saved, saved);
+        frnn_move(&row->saved_next, saved);
+        frnn_move_out(&row->h, y);
+        frnn_move(&row->h_prev, y);
+        row->operand = row->h_prev;
+        if (has_c) {
+            frnn_move_out(&row->c, saved);
+            frnn_move(&row->c_prev, saved);
+        }
+    }
+}
+
 /* ---- 3: y = W_hr h, then zoneout of the projected state ---- */
 
 static void project(const forward_job *job, const forward_work *w, int64_t active, int64_t t)
@@ -262,6 +285,7 @@ static void forward_thread(void *context, int index, int threads)
                               .zoneout_c = q->zoneout_c != NULL};
     const int alone = q->T == 1 && count <= 2 && !q->input_table && frnn_one_product(plan) &&
                       q->layer.format != FRNN_WEIGHTS_INT8; /* which rounds x and h anew in every product */
+    const int regular = frnn_is_regular(plan, q);
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {
         const int64_t s1 = FRNN_MIN(s0 + w.window, job->end);
         if (!q->input_table && !alone)
@@ -269,7 +293,10 @@ static void forward_thread(void *context, int index, int threads)
         for (int64_t s = s0; s < s1; s++) {
             const int64_t t = frnn_time(q, s);
             step.m = frnn_active_rows(q, w.rows, count, t, step.m);
-            point_rows(job, &w, step.m, count, t, s - s0);
+            if (regular && s > FRNN_MAX(1, job->begin) && s < q->T - 1)
+                move_rows(job, &w, count, s - s0);
+            else
+                point_rows(job, &w, step.m, count, t, s - s0);
             step.backwards = (s + q->phase) & 1;
             if (alone)
                 lone_step(job, &w, count, step);

@@ -150,6 +150,23 @@ FRNN_INLINE void *frnn_saved_row(const frnn_plan *plan, const frnn_sequence *q, 
     return frnn_at(plan, q->saved, (t * q->N + n) * plan->saved_stride);
 }
 
+/* Whether time alone tells where a row reads and writes: then the steps in the midst of a sequence differ by strides. */
+FRNN_INLINE int frnn_is_regular(const frnn_plan *plan, const frnn_sequence *q)
+{
+    return !q->lengths && !q->resets && !q->hidden_mask && !q->zoneout_h && !q->zoneout_c && !q->input_table &&
+           !plan->projects;
+}
+
+FRNN_INLINE void frnn_move(const void **pointer, int64_t bytes)
+{
+    *pointer = (const char *)*pointer + bytes;
+}
+
+FRNN_INLINE void frnn_move_out(void **pointer, int64_t bytes)
+{
+    *pointer = (char *)*pointer + bytes;
+}
+
 /* Threads for products over all steps at once, no more than the sequence's. */
 int frnn_late_threads(const frnn_sequence *sequence);
 

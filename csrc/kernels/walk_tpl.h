@@ -45,7 +45,9 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     (void)unused;
     const frnn_panels *b = w->b;
     const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
-    const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
+    const int most = TILE_ROWS(NV);
+    const int64_t tiles = w->m <= most ? 1 : FN(tile_count)(w->m, most);
+    const int64_t rows = tiles == 1 ? w->m : w->m / tiles, longer = w->m - rows * tiles;
     const int whole = w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n;
     vec acc[TILE_ACCUMULATORS];
     int64_t init_offset[TILE_ACCUMULATORS], out_offset[TILE_ACCUMULATORS];
@@ -63,7 +65,7 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     if (whole)
         FN(vector_offsets)(b, p, NP, units, w->out_gate, out_offset);
     for (int64_t i = 0, row = 0; i < tiles; i++) {
-        const int R = (int)(w->m / tiles + (i < w->m % tiles));
+        const int R = (int)(rows + (i < longer));
         for (int r = 0; r < R; r++) {
             t.a[r] = FN(row_pointer)(w, row + r, w->operand);
             t.init[r] = w->shared_init ? w->shared_init : FN(row_pointer)(w, row + r, w->init);
@@ -93,11 +95,12 @@ FRNN_INLINE void FN(walk_groups)(const FN(walk_args) *w, FN(epilogue) epilogue, 
                                  void *context)
 {
     const frnn_panels *b = w->b;
-    const int64_t width = b->units * VL, first = w->unit0 / width, last = (w->unit1 + width - 1) / width;
+    const int64_t width = b->units * VL, first = w->unit0 ? w->unit0 / width : 0;
+    const int64_t last = (w->unit1 + width - 1) / width;
     if (w->m == 0 || first == last)
         return;
     const int64_t full = FN(panel_units)(b, last - 1) == b->units ? last : last - 1;
-    const int64_t groups = (full - first + most - 1) / most;
+    const int64_t groups = most == 1 ? full - first : (full - first + most - 1) / most;
     if (w->backwards && full < last)
         group(w, epilogue, full, 1, context);
     for (int64_t i = 0; i < groups; i++) {
