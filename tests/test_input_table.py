@@ -13,7 +13,7 @@ from tolerances import backward_tolerance, forward_tolerance, magnification, wit
 from fastrnn import GRU, LSTM, RNN, Embedding, Linear, Sequential
 from fastrnn._types import CELLS
 from fastrnn.backend import num_threads, use_backend, use_isa
-from fastrnn.layers import embedding as embedding_module
+from fastrnn.layers import _stack, embedding as embedding_module
 
 T, N, V, I, H = 9, 6, 4, 7, 37  # noqa: E741
 TOLERANCE = backward_tolerance(np.float32, 2 * H + H, T, T * N)
@@ -216,6 +216,30 @@ def test_gradients_add_up() -> None:
     parts = [step(make_model(LSTM(I, H, seed=2)), ids)[3:] for ids in (first, second)]
     for a, b, c in zip(both, *parts, strict=True):
         within(a, b + c, TOLERANCE, "a gradient")
+
+
+def test_layers_of_different_dtypes() -> None:
+    model = Sequential(Embedding(V, I, seed=1), LSTM(I, H, dtype=np.float64, seed=2)).train()
+    ids = np.random.default_rng(0).integers(0, V, (T, N))
+    y, _ = model(ids)
+    model.backward(np.ones_like(y))
+    assert y.dtype == np.float64
+    assert model[0].weight.grad.dtype == np.float32
+    assert model[0].weight.grad.any(axis=1).all()
+
+
+def test_a_step_of_few_rows_on_borrowed_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gradients() -> list[np.ndarray]:
+        model = Sequential(Embedding(4, 64, seed=1), LSTM(64, 128, seed=2)).train()
+        y, _ = model(np.array([[0, 1, 3, 3, 1, 0, 0, 2]]))
+        model[1].weight_ih_l0.data[...] = 0
+        model.backward(np.ones_like(y))
+        return [y, *(p.grad for p in model.parameters())]
+
+    borrowed = gradients()
+    monkeypatch.setattr(_stack, "worth_borrowing", lambda *_: False)
+    for a, b in zip(borrowed, gradients(), strict=True):
+        assert_same_bits(a, b)
 
 
 def test_vectors_that_come_once_are_looked_up() -> None:

@@ -63,6 +63,7 @@ class Sequential(Layer):
         self._deferring = [
             isinstance(following, RecurrentStack)
             and type(layer) is Embedding
+            and layer.dtype == following.dtype
             and not following.regularisation.input_dropout
             for layer, following in itertools.pairwise([*self, None])
         ]
