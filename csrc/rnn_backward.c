@@ -302,7 +302,8 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
     }
     frnn_panels recurrent_t = plan->recurrent_t;
     recurrent_t.n = units;
-    recurrent_t.data = frnn_at(plan, recurrent_t.data, unit0 * (plan->borrowed ? 1 : recurrent_t.depth));
+    recurrent_t.data =
+        frnn_at(plan, recurrent_t.data, unit0 * (recurrent_t.format == FRNN_PANELS_OF_COLUMNS ? 1 : recurrent_t.depth));
     const frnn_product product = {
         .b = recurrent_t, .a_segments = plan->recurrent_segments, .m = count, .a = w->a, .out = w->out};
     if (!job->seam || !job->seam->open)

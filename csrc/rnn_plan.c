@@ -95,15 +95,16 @@ void frnn_make_plan(const frnn_layer *layer, int training, const void *packed, f
     plan->projection_t = plain_panels(H, P);
 
     frnn_arena arena = {.base = (char *)packed};
+    const int borrowed = layer->format == FRNN_WEIGHTS_BORROWED;
+    const frnn_weights *lent = frnn_take(&arena, borrowed ? sizeof *lent : 0); /* first: frnn_pack writes it */
     const int norm = cell->norm_slot >= 0;
     plan->norm_slots = norm ? cell->gates + cell->recurrent_gates + 2 * (cell->c_slot >= 0) : 0;
     plan->bias = frnn_take(&arena, plan->size * (size_t)(plan->gates_stride + plan->norm_slots * plan->Hp));
     plan->input_init = norm ? NULL : plan->bias;
-    if (layer->format == FRNN_WEIGHTS_BORROWED) {
-        plan->borrowed = frnn_take(&arena, sizeof *plan->borrowed);
+    if (borrowed) {
         plan->packed_bytes = arena.used;
         if (packed)
-            borrow_weights(plan, plan->borrowed);
+            borrow_weights(plan, lent);
         return;
     }
     place(&plan->input, plan, &arena);
@@ -169,6 +170,8 @@ static void pack_norm(const frnn_plan *plan, const frnn_weights *w)
 
 void frnn_pack(const frnn_layer *layer, const frnn_weights *w, int training, void *packed)
 {
+    if (layer->format == FRNN_WEIGHTS_BORROWED)
+        *(frnn_weights *)packed = *w;
     frnn_plan plan;
     frnn_make_plan(layer, training, packed, &plan);
     const int64_t I = plan.I, H = plan.H, P = plan.P;
@@ -176,10 +179,8 @@ void frnn_pack(const frnn_layer *layer, const frnn_weights *w, int training, voi
     const void *w_candidate = frnn_at(&plan, w->weight_hh, plan.cell->recurrent_count * H * P);
     pack_bias(&plan, w);
     pack_norm(&plan, w);
-    if (plan.borrowed) {
-        *plan.borrowed = *w;
+    if (layer->format == FRNN_WEIGHTS_BORROWED)
         return;
-    }
     pack(&plan, &plan.input, w->weight_ih, H * I, I, 1);
     pack(&plan, &plan.recurrent, w->weight_hh, H * P, P, 1);
     if (has_candidate)

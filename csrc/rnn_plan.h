@@ -35,7 +35,6 @@ typedef struct frnn_plan {
     frnn_panels input, recurrent, candidate, projection;
     frnn_panels input_t, recurrent_t, candidate_t, projection_t; /* training only */
     frnn_segments input_segments, recurrent_segments;            /* dgates in the saved row */
-    frnn_weights *borrowed;                                      /* NULL: none are */
     size_t packed_bytes;
 } frnn_plan;
 
