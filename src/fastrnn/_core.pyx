@@ -203,8 +203,8 @@ cdef extern from "fastrnn.h" nogil:
     size_t frnn_input_table_size(const frnn_layer *, int64_t)
     size_t frnn_input_table_scratch(const frnn_layer *, int64_t, int)
     void frnn_input_table(const frnn_layer *, const void *, int64_t, const void *, void *, int, void *)
-    void frnn_input_table_backward(const frnn_layer *, const void *, int64_t, const void *, const void *, void *, void *,
-                                   int, int, void *)
+    void frnn_input_table_backward(const frnn_layer *, const void *, int64_t, const void *, const void *, void *,
+                                   void *, int, int, void *)
     void frnn_token_logits(const frnn_token_stream *)
     void frnn_token_feed(const frnn_token_stream *, int64_t, const int64_t *)
     void frnn_prefer_large_pages(void *, size_t)
