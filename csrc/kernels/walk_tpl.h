@@ -39,6 +39,37 @@ FRNN_INLINE void FN(vector_offsets)(const frnn_panels *b, int64_t p, int count, 
                 *offset++ = gate[g] + ((p + j) * b->units + u) * VL;
 }
 
+/* What the outputs of some rows and panels start from: acc [NP][R][gates][units]. */
+FRNN_INLINE void FN(walk_start)(const FN(walk_args) *w, int64_t row, int R, int64_t p, int NP, int units, vec *acc)
+{
+    for (int64_t j = p; j < p + NP; j++)
+        for (int r = 0; r < R; r++) {
+            const real *init = w->shared_init ? w->shared_init : FN(row_pointer)(w, row + r, w->init);
+            for (int64_t g = 0; g < w->b->gates; g++)
+                for (int u = 0; u < units; u++)
+                    *acc++ = w->init_gate ? v_load(init + w->init_gate[g] + (j * w->b->units + u) * VL) : v_zero();
+        }
+}
+
+/* Where they go in the end: rows that take whole vectors, or the epilogue. */
+FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t row, int R, int64_t p, int NP,
+                                 int units, const vec *acc)
+{
+    const frnn_panels *b = w->b;
+    if (w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n) {
+        for (int64_t j = p; j < p + NP; j++)
+            for (int r = 0; r < R; r++)
+                for (int64_t g = 0; g < b->gates; g++)
+                    for (int u = 0; u < units; u++)
+                        v_store((real *)w->out[row + r] + w->out_gate[g] + (j * b->units + u) * VL, *acc++);
+    } else if (b->units == 1 || (b->gates == 1 && R == 1)) {
+        epilogue(w->step, row, R, p * b->units * VL, NP * units, acc);
+    } else {
+        for (int64_t j = p; j < p + NP; j++, acc += R * b->gates * units)
+            epilogue(w->step, row, R, j * b->units * VL, units, acc);
+    }
+}
+
 /* The tile of one or several panels from panel p on, over all rows. */
 FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *unused)
 {
@@ -75,13 +106,8 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
                 t.fetch[r] = (const char *)FN(row_pointer)(w, row + r, w->fetch) + p * w->fetch_lines * FRNN_CACHE_LINE;
         }
         FN(tiles)[R][NV][NP](&t);
-        if (whole)
-            ;
-        else if (b->units == 1 || (b->gates == 1 && R == 1))
-            epilogue(w->step, row, R, p * b->units * VL, NP * units, acc);
-        else
-            for (int j = 0; j < NP; j++)
-                epilogue(w->step, row, R, (p + j) * b->units * VL, units, acc + j * R * NV);
+        if (!whole)
+            FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
         row += R;
     }
 }
@@ -109,37 +135,6 @@ FRNN_INLINE void FN(walk_groups)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     }
     if (!w->backwards && full < last)
         group(w, epilogue, full, 1, context);
-}
-
-/* What the outputs of some rows and panels start from: acc [NP][R][gates][units]. */
-FRNN_INLINE void FN(walk_start)(const FN(walk_args) *w, int64_t row, int R, int64_t p, int NP, int units, vec *acc)
-{
-    for (int64_t j = p; j < p + NP; j++)
-        for (int r = 0; r < R; r++) {
-            const real *init = w->shared_init ? w->shared_init : FN(row_pointer)(w, row + r, w->init);
-            for (int64_t g = 0; g < w->b->gates; g++)
-                for (int u = 0; u < units; u++)
-                    *acc++ = w->init_gate ? v_load(init + w->init_gate[g] + (j * w->b->units + u) * VL) : v_zero();
-        }
-}
-
-/* Where they go in the end: rows that take whole vectors, or the epilogue, in calls as walk_panels makes them. */
-FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t row, int R, int64_t p, int NP,
-                                 int units, const vec *acc)
-{
-    const frnn_panels *b = w->b;
-    if (w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n) {
-        for (int64_t j = p; j < p + NP; j++)
-            for (int r = 0; r < R; r++)
-                for (int64_t g = 0; g < b->gates; g++)
-                    for (int u = 0; u < units; u++)
-                        v_store((real *)w->out[row + r] + w->out_gate[g] + (j * b->units + u) * VL, *acc++);
-    } else if (b->units == 1 || (b->gates == 1 && R == 1)) {
-        epilogue(w->step, row, R, p * b->units * VL, NP * units, acc);
-    } else {
-        for (int64_t j = p; j < p + NP; j++, acc += R * b->gates * units)
-            epilogue(w->step, row, R, j * b->units * VL, units, acc);
-    }
 }
 
 static FRNN_NOINLINE void FN(walk_borrowed)(const FN(walk_args) *w, FN(epilogue) epilogue); /* borrowed_tpl.h */

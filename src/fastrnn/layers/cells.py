@@ -69,6 +69,7 @@ class RecurrentCell(Layer):
             init=init,
             forget_bias=forget_bias,
         )
+        self._size = weights.weight_ih.size + weights.weight_hh.size
         for name, array in zip(self._names, weights, strict=True):
             if name is not None:
                 setattr(self, name, Parameter(array, self.dtype))
@@ -114,8 +115,7 @@ class RecurrentCell(Layer):
             weights = CellWeights._make(self._pack_cache.values(parameters))
             return module.pack_weights(self.cell, weights, training, self.quantized, borrow)
 
-        size = sum(p.size for p in parameters[:2] if p is not None)  # of the two matrices
-        few = training and worth_borrowing(1, rows, size)
+        few = training and worth_borrowing(1, rows, self._size)
         borrow = partial(pack, True, borrow=True) if few else None
         packed = self._pack_cache.get(parameters, training, pack, borrow)
         y, _, cn, saved = module.rnn_forward(

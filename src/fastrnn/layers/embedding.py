@@ -105,7 +105,12 @@ class Embedding(Layer):
         TypeError
             If `ids` are not integers.
         """
-        array = check_int_array("ids", ids, low=0, high=self.num_embeddings - 1)
+        return self._look_up(self._check(ids), ids)
+
+    def _check(self, ids: Any) -> Array:
+        return check_int_array("ids", ids, low=0, high=self.num_embeddings - 1)
+
+    def _look_up(self, array: Array, ids: Any) -> Array:
         y: Array = backend.active().embedding_forward(self.weight.value, array)
         if self.training:
             self._push(keep(array, ids))
@@ -136,9 +141,9 @@ class Embedding(Layer):
         TypeError
             If `ids` are not integers.
         """
-        array = check_int_array("ids", ids, low=0, high=self.num_embeddings - 1)
+        array = self._check(ids)
         if array.ndim not in (1, 2) or array.size < LEAST_REPEATS * self.num_embeddings:
-            return self(ids)
+            return self._look_up(array, ids)
         table = self.weight.value
         if self.training:
             table = table.copy()

@@ -294,11 +294,10 @@ class PackCache:
         entry = self._entry
         if entry is not None and entry[0] == key and (entry[1] or not training):
             return entry[2]
-        if (
-            borrow is not None
-            and key != self._borrowed
-            and not any(p is not None and p.held for p in parameters)
-        ):
+        entry = self._entry = None  # the new pack may then lie where the old one did
+        if borrow is None or key == self._borrowed or any(p is not None and p.held for p in parameters):
+            packed = pack(training)
+        else:
             self._borrowed = key
             packed = borrow()
             if packed.borrowed:
@@ -306,10 +305,6 @@ class PackCache:
                     if p is not None:
                         p.lend(packed)
                 return packed
-            self._entry = (key, True, packed)
-            return packed
-        entry = self._entry = None  # the new pack may then lie where the old one did
-        packed = pack(training)
         self._entry = (key, training, packed)
         return packed
 
