@@ -128,6 +128,11 @@ static void dweight_thread(void *context, int index, int threads)
     frnn_restore_denormals(environment);
 }
 
+static int all_zero(const char *bytes, size_t count)
+{
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0;
+}
+
 void frnn_input_table_backward(const frnn_layer *layer, const void *packed, int64_t V, const void *embedding,
                                const void *dtable, void *dembedding, void *dweight_ih, int overwrite, int threads,
                                void *scratch)
@@ -136,10 +141,18 @@ void frnn_input_table_backward(const frnn_layer *layer, const void *packed, int6
     frnn_make_plan(layer, 1, packed, &job.plan);
     carve(&job, V, threads, scratch);
     const frnn_plan *plan = &job.plan;
+    job.V = 0;
     for (int64_t v = 0; v < V; v++) {
-        job.a[v] = frnn_at(plan, dtable, v * plan->gates_stride);
-        job.b[v] = frnn_at(plan, embedding, v * plan->I);
-        job.out[v] = dembedding ? frnn_at(plan, dembedding, v * plan->I) : NULL;
+        const void *row = frnn_at(plan, dtable, v * plan->gates_stride);
+        void *out = dembedding ? frnn_at(plan, dembedding, v * plan->I) : NULL;
+        if (all_zero(row, plan->size * (size_t)plan->gates_stride)) { /* nobody looked it up, whatever it holds */
+            if (out)
+                memset(out, 0, plan->size * (size_t)plan->I);
+            continue;
+        }
+        job.a[job.V] = row;
+        job.b[job.V] = frnn_at(plan, embedding, v * plan->I);
+        job.out[job.V++] = out;
     }
     if (dembedding)
         frnn_parallel(dembedding_thread, &job, threads);

@@ -103,6 +103,20 @@ def test_the_engine_checks_types_and_shapes() -> None:
         forward(native, p, x=ids, embedding=table[:, 1:])
 
 
+@pytest.mark.parametrize("backend", [native, reference], ids=["native", "reference"])
+def test_what_is_not_looked_up_does_not_matter(backend: Any) -> None:
+    p, ids, table = by_rows("lstm", np.float32)
+    ids[ids == 2] = 1
+    table[2] = 0
+    expected = run(backend, p, x=ids, embedding=table)
+    for value in (np.nan, np.inf):
+        table[2] = value
+        got = run(backend, p, x=ids, embedding=table)
+        for name, a, b in zip(got._fields, got, expected, strict=True):
+            assert_same_bits(a, b, name)
+    assert not expected.dx[2].any()
+
+
 def test_no_steps_and_no_rows() -> None:
     p, ids, table = by_rows("lstm", np.float32)
     for x in (ids[:0], ids[:, :0]):
