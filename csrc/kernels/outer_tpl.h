@@ -40,6 +40,7 @@ FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_REST
             acc[r][v] = overwrite ? v_zero() : FN(outer_load)(out + r * ld + v * VL, v == NV - 1 ? last : VL);
             __builtin_prefetch(out + (R + r) * ld + v * VL, 1); /* the next tile's */
         }
+#pragma GCC unroll 2
     for (int64_t k = 0; k < rows; k++, a += OUTER_LD, b += NV * VL) {
         vec bv[4];
 #pragma GCC unroll 4

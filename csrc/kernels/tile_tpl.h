@@ -55,6 +55,7 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++)
                 __builtin_prefetch(t->fetch[r] + line * FRNN_CACHE_LINE, 0, 2);
+#pragma GCC unroll 2
         for (int64_t k = 0; k < length; k++, b += k_stride) {
 #pragma GCC unroll 4
             for (int p = 0; p < NP; p++) {
