@@ -61,6 +61,20 @@ def test_a_row_has_the_same_bits_in_any_batch(cell: str, features: str, dtype: t
 
 @by_isa
 @by_dtype
+@pytest.mark.parametrize(("cell", "H"), [("rnn_tanh", 719), ("gru", 415), ("lstm", 359)])
+def test_weights_larger_than_a_cache(cell: str, H: int, dtype: type, isa: str) -> None:
+    """Two megabytes and more: tiles fetch the weights of those that follow."""
+    p = make_problem(cell, 3, 13, 7, H, dtype=dtype)
+    with use_isa(isa):
+        whole = run(native, p)
+        alone = run(native, rows_of(p, [5]))
+    assert_agrees(p, whole, run(reference, widened(p)))
+    for name in ROW_RESULTS:
+        assert_same_bits(take_row(alone, name, 0), take_row(whole, name, 5), name)
+
+
+@by_isa
+@by_dtype
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("N", [1, 29])
 def test_thread_counts_give_the_same_bits(cell: str, N: int, dtype: type, isa: str) -> None:

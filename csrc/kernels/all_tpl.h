@@ -7,6 +7,7 @@
 #include "kernel_table.h"
 #include "platform/arena.h"
 #include "platform/compiler.h"
+#include "platform/cpu.h"
 
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>

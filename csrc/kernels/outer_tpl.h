@@ -32,33 +32,27 @@ FRNN_INLINE void FN(outer_store)(real *p, vec a, int n)
 FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_RESTRICT a, const real *FRNN_RESTRICT b,
                                 int64_t rows, real *out, int64_t ld, int last, int overwrite)
 {
-    vec acc[TILE_MAX_ROWS][4];
+    vec acc[TILE_ACCUMULATORS];
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < NV; v++) {
-            acc[r][v] = overwrite ? v_zero() : FN(outer_load)(out + r * ld + v * VL, v == NV - 1 ? last : VL);
+            acc[r * NV + v] = overwrite ? v_zero() : FN(outer_load)(out + r * ld + v * VL, v == NV - 1 ? last : VL);
             __builtin_prefetch(out + (R + r) * ld + v * VL, 1); /* the next tile's */
         }
 #pragma GCC unroll 2
     for (int64_t k = 0; k < rows; k++, a += OUTER_LD, b += NV * VL) {
-        vec bv[4];
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; v++)
-            bv[v] = v_load(b + v * VL);
+        const real *columns[TILE_MAX_ROWS];
 #pragma GCC unroll 8
-        for (int r = 0; r < R; r++) {
-            const vec ar = v_splat(a[r]);
-#pragma GCC unroll 4
-            for (int v = 0; v < NV; v++)
-                acc[r][v] = v_fma(ar, bv[v], acc[r][v]);
-        }
+        for (int r = 0; r < R; r++)
+            columns[r] = a + r;
+        FN(tile_term)(R, NV, columns, 0, b, acc);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < NV; v++)
-            FN(outer_store)(out + r * ld + v * VL, acc[r][v], v == NV - 1 ? last : VL);
+            FN(outer_store)(out + r * ld + v * VL, acc[r * NV + v], v == NV - 1 ? last : VL);
 }
 
 #define DEFINE_OUTER(R, NV)                                                                                            \

@@ -16,76 +16,141 @@
 #define TILE_ACCUMULATORS 12
 #endif
 #define TILE_MAX_ROWS 8
+#define TILE_STRETCH 16 /* terms between which the tile fetches what is wanted soon */
 #define TILE_ROWS(nv) ((nv) == 0 ? 1 : FRNN_MIN(TILE_MAX_ROWS, TILE_ACCUMULATORS / (nv)))
 
 typedef struct FN(tile_args) {
-    const real *a[TILE_MAX_ROWS]; /* row pointers */
+    const char *rows;               /* the first of R structs, */
+    size_t row_size, operand, init; /* their size, and where they have the pointers to a and to what sums start from */
     const frnn_segments *segments;
-    const real *b;                    /* [k][NV][V] */
-    int64_t k_stride;                 /* from a k of b to the next */
-    int64_t panel_stride;             /* from a panel to the next, where a tile takes several */
-    const real *init[TILE_MAX_ROWS];  /* read if init_offset is not NULL */
-    const int64_t *init_offset;       /* [NP][NV] */
-    vec *acc;                         /* out [NP][R][NV], unless out_offset is given: */
-    real *out[TILE_MAX_ROWS];         /* out, whole vectors */
-    const int64_t *out_offset;        /* [NP][NV] */
-    const char *fetch[TILE_MAX_ROWS]; /* what is wanted soon, into the second-level cache on the way: */
-    int64_t fetch_lines;              /* cache lines of every row before each segment */
+    const real *b;                   /* [k][NV][V] */
+    int64_t k_stride;                /* from a k of b to the next */
+    int64_t panel_stride;            /* from a panel to the next, where a tile takes several */
+    const int64_t *init_offset;      /* [NP][NV]; NULL: sums start from zero */
+    const real *shared_init;         /* the same for all rows, or NULL */
+    vec *acc;                        /* out [NP][R][NV], unless out_offset is given: */
+    void *const *out;                /* [R] out, whole vectors */
+    const int64_t *out_offset;       /* [NP][NV] */
+    size_t fetch;                    /* where the structs point to what is wanted soon, in the second-level cache: */
+    int64_t fetch_line, fetch_lines; /* from this cache line on, so many before each segment */
+    const char *ahead;               /* likewise, */
+    int64_t ahead_lines;             /* so many cache lines before each stretch of TILE_STRETCH terms */
 } FN(tile_args);
 
-FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN(tile_args) *t)
+FRNN_INLINE const real *FN(tile_row)(const FN(tile_args) *t, int r, size_t field)
+{
+    return *(const real *const *)(t->rows + (size_t)r * t->row_size + field);
+}
+
+/* One term of R times NV sums: acc[r][v] += a[r][k] b[v]. What there is less of stays in registers. */
+FRNN_INLINE void FN(tile_term)(const int R, const int NV, const real *const a[], int64_t k, const real *b, vec acc[])
+{
+    vec held[4];
+    if (R < NV) {
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++)
+            held[r] = v_splat(a[r][k]);
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++) {
+            const vec bv = v_load(b + v * VL);
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++)
+                acc[r * NV + v] = v_fma(held[r], bv, acc[r * NV + v]);
+        }
+        return;
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; v++)
+        held[v] = v_load(b + v * VL);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++) {
+        const vec ar = v_splat(a[r][k]);
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++)
+            acc[r * NV + v] = v_fma(ar, held[v], acc[r * NV + v]);
+    }
+}
+
+/* The next n terms of every sum. Two a turn, and k counts up to 0: instructions that multiply nothing cost where two
+ * threads share a core. */
+FRNN_INLINE const real *FN(tile_terms)(const int R, const int NV, const int NP, int64_t n, const real *const a[],
+                                       const real *b, int64_t k_stride, int64_t panel_stride, vec acc[])
+{
+    const real *end[TILE_MAX_ROWS];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+        end[r] = a[r] + n;
+#pragma GCC unroll 2
+    for (int64_t k = -n; k != 0; k++, b += k_stride)
+#pragma GCC unroll 4
+        for (int p = 0; p < NP; p++)
+            FN(tile_term)(R, NV, end, k, b + p * panel_stride, acc + p * R * NV);
+    return b;
+}
+
+FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const int AHEAD, const FN(tile_args) *t)
 {
     vec acc[TILE_ACCUMULATORS];
+    const real *start[TILE_MAX_ROWS];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+        start[r] = t->shared_init ? t->shared_init : FN(tile_row)(t, r, t->init);
 #pragma GCC unroll 4
     for (int p = 0; p < NP; p++)
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
             for (int v = 0; v < NV; v++)
-                acc[(p * R + r) * NV + v] = t->init_offset ? v_load(t->init[r] + t->init_offset[p * NV + v]) : v_zero();
+                acc[(p * R + r) * NV + v] = t->init_offset ? v_load(start[r] + t->init_offset[p * NV + v]) : v_zero();
 
     const real *b = t->b;
-    const int64_t length = t->segments->length, k_stride = t->k_stride;
+    const char *ahead = t->ahead;
     for (int64_t s = 0; s < t->segments->count; s++) {
+        const int64_t length = t->segments->length, k_stride = t->k_stride;
         const real *a[TILE_MAX_ROWS];
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++)
-            a[r] = t->a[r] + t->segments->offset[s];
-        for (int64_t line = s * t->fetch_lines; line < (s + 1) * t->fetch_lines; line++)
+            a[r] = FN(tile_row)(t, r, t->operand) + t->segments->offset[s];
+        if (t->fetch_lines)
+            for (int r = 0; r < R; r++) {
+                const char *line =
+                    (const char *)FN(tile_row)(t, r, t->fetch) + (t->fetch_line + s * t->fetch_lines) * FRNN_CACHE_LINE;
+                for (int64_t i = 0; i < t->fetch_lines; i++)
+                    __builtin_prefetch(line + i * FRNN_CACHE_LINE, 0, 2);
+            }
+        if (!AHEAD)
+            b = FN(tile_terms)(R, NV, NP, length, a, b, k_stride, t->panel_stride, acc);
+        for (int64_t k = 0; AHEAD && k < length; k += TILE_STRETCH) {
+            for (int64_t line = 0; line < t->ahead_lines; line++, ahead += FRNN_CACHE_LINE)
+                __builtin_prefetch(ahead, 0, 2);
+            b = FN(tile_terms)(R, NV, NP, FRNN_MIN(TILE_STRETCH, length - k), a, b, k_stride, t->panel_stride, acc);
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++)
-                __builtin_prefetch(t->fetch[r] + line * FRNN_CACHE_LINE, 0, 2);
-#pragma GCC unroll 2
-        for (int64_t k = 0; k < length; k++, b += k_stride) {
-#pragma GCC unroll 4
-            for (int p = 0; p < NP; p++) {
-                vec bv[4];
-#pragma GCC unroll 4
-                for (int v = 0; v < NV; v++)
-                    bv[v] = v_load(b + p * t->panel_stride + v * VL);
-#pragma GCC unroll 8
-                for (int r = 0; r < R; r++) {
-                    const vec ar = v_splat(a[r][k]);
-#pragma GCC unroll 4
-                    for (int v = 0; v < NV; v++)
-                        acc[(p * R + r) * NV + v] = v_fma(ar, bv[v], acc[(p * R + r) * NV + v]);
-                }
-            }
+                a[r] += TILE_STRETCH;
         }
+        __asm__ volatile("" ::: "memory"); /* nothing of *t need be held in a register meanwhile: there are few */
     }
     if (t->out_offset) {
-#pragma GCC unroll 4
-        for (int p = 0; p < NP; p++)
+        int64_t offset[TILE_ACCUMULATORS]; /* read before stores that the compiler believes to change them */
+#pragma GCC unroll 24
+        for (int i = 0; i < NP * NV; i++)
+            offset[i] = t->out_offset[i];
+        void *const *const out = t->out;
 #pragma GCC unroll 8
-            for (int r = 0; r < R; r++)
+        for (int r = 0; r < R; r++) {
+            real *const row = out[r];
+#pragma GCC unroll 4
+            for (int p = 0; p < NP; p++)
 #pragma GCC unroll 4
                 for (int v = 0; v < NV; v++)
-                    v_store(t->out[r] + t->out_offset[p * NV + v], acc[(p * R + r) * NV + v]);
+                    v_store(row + offset[p * NV + v], acc[(p * R + r) * NV + v]);
+        }
         return;
     }
+    vec *const out = t->acc;
 #pragma GCC unroll 24
     for (int i = 0; i < NP * R * NV; i++)
-        t->acc[i] = acc[i];
+        out[i] = acc[i];
 }
 
 /* X(R, NV, NP): every tile there is. NP panels at once only for few rows: as many as the accumulators hold, and fewer for
@@ -101,6 +166,7 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN
     TILE_ROW_VARIANTS(X, 2) X(7, 2, 1) X(8, 2, 1)                                                                      \
     TILE_ROW_VARIANTS(X, 3) X(7, 3, 1) X(8, 3, 1) X(1, 3, 2) X(1, 3, 3) X(1, 3, 4) X(2, 3, 2)                          \
     TILE_ROW_VARIANTS(X, 4) X(1, 4, 2) X(2, 4, 2)
+#define TILE_AHEAD_VARIANTS(X) X(4, 3) X(5, 3) X(6, 3) X(7, 3) X(8, 3) X(3, 4) X(4, 4) X(5, 4) X(6, 4)
 #else
 #define TILE_PANELS(R, NV) ((NV) >= 3 && (R) == 1 ? 2 : 1)
 #define TILE_VARIANTS(X)                                                                                               \
@@ -108,20 +174,35 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const FN
     TILE_ROW_VARIANTS(X, 2)                                                                                            \
     X(1, 3, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(1, 3, 2)                                                             \
     X(1, 4, 1) X(2, 4, 1) X(3, 4, 1) X(1, 4, 2)
+#define TILE_AHEAD_VARIANTS(X) X(2, 3) X(3, 3) X(4, 3) X(2, 4) X(3, 4)
 #endif
 /* clang-format on */
 
 #define DEFINE_TILE(R, NV, NP)                                                                                         \
     static FRNN_NOINLINE void FN(tile_##R##x##NV##x##NP)(const FN(tile_args) *t)                                       \
     {                                                                                                                  \
-        FN(tile_body)(R, NV, NP, t);                                                                                   \
+        FN(tile_body)(R, NV, NP, 0, t);                                                                                \
     }
 TILE_VARIANTS(DEFINE_TILE)
+#undef DEFINE_TILE
+
+#define DEFINE_TILE(R, NV)                                                                                             \
+    static FRNN_NOINLINE void FN(tile_ahead_##R##x##NV)(const FN(tile_args) *t)                                        \
+    {                                                                                                                  \
+        FN(tile_body)(R, NV, 1, 1, t);                                                                                 \
+    }
+TILE_AHEAD_VARIANTS(DEFINE_TILE)
 #undef DEFINE_TILE
 
 static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5][5])(const FN(tile_args) *) = {
 #define TILE_ENTRY(R, NV, NP) [R][NV][NP] = FN(tile_##R##x##NV##x##NP),
     TILE_VARIANTS(TILE_ENTRY)
+#undef TILE_ENTRY
+};
+
+static void (*const FN(tiles_ahead)[TILE_MAX_ROWS + 1][5])(const FN(tile_args) *) = {
+#define TILE_ENTRY(R, NV) [R][NV] = FN(tile_ahead_##R##x##NV),
+    TILE_AHEAD_VARIANTS(TILE_ENTRY)
 #undef TILE_ENTRY
 };
 

@@ -70,6 +70,19 @@ FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     }
 }
 
+/* The panel that comes after panel p (of NP) where the second-level cache does not keep the weights from one step to the
+ * next and several tiles can fetch it meanwhile, else NULL. */
+FRNN_INLINE const real *FN(panel_ahead)(const FN(walk_args) *w, int64_t p, int NP, int64_t tiles)
+{
+    const frnn_panels *b = w->b;
+    const int64_t width = b->units * VL, next = w->backwards ? p - 1 : p + NP;
+    const int64_t bytes = b->depth * b->gates * (w->unit1 - w->unit0) * (int64_t)sizeof(real);
+    if (tiles < 2 || w->segments->count == 0 || b->format || b->gates * FN(panel_units)(b, p) < 3 ||
+        next * width < w->unit0 || next * width >= w->unit1)
+        return NULL;
+    return bytes > frnn_cpu_l2_cache_bytes() / 4 * 3 ? FN(panel_data)(b, next) : NULL;
+}
+
 /* The tile of one or several panels from panel p on, over all rows. */
 FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *unused)
 {
@@ -82,33 +95,46 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     const int whole = w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n;
     vec acc[TILE_ACCUMULATORS];
     int64_t init_offset[TILE_ACCUMULATORS], out_offset[TILE_ACCUMULATORS];
-    FN(tile_args) t = {.segments = w->segments,
+    FN(tile_args) t = {.rows = w->rows,
+                       .row_size = w->row_size,
+                       .operand = w->operand,
+                       .init = w->init,
+                       .segments = w->segments,
                        .b = FN(panel_data)(b, p),
                        .panel_stride = FN(panel_data)(b, p + 1) - FN(panel_data)(b, p),
                        .k_stride = b->format == FRNN_PANELS_OF_COLUMNS ? b->row : NV * VL,
                        .init_offset = w->init_gate ? init_offset : NULL,
+                       .shared_init = w->shared_init,
                        .acc = acc,
+                       .out = w->out,
                        .out_offset = whole ? out_offset : NULL,
+                       .fetch = w->fetch,
+                       .fetch_line = p * w->fetch_lines,
                        .fetch_lines =
                            w->fetch_lines ? FN(tile_count)(NP * w->fetch_lines, FRNN_MAX(w->segments->count, 1)) : 0};
+    const char *ahead = (const char *)FN(panel_ahead)(w, p, NP, tiles);
+    int64_t stretches = 0;
+    if (ahead) {
+        stretches = w->segments->count * FN(tile_count)(w->segments->length, TILE_STRETCH);
+        t.ahead_lines = FN(tile_count)(b->depth * NV * VL * (int64_t)sizeof(real), FRNN_CACHE_LINE * stretches * tiles);
+    }
     if (w->init_gate)
         FN(vector_offsets)(b, p, NP, units, w->init_gate, init_offset);
     if (whole)
         FN(vector_offsets)(b, p, NP, units, w->out_gate, out_offset);
     for (int64_t i = 0, row = 0; i < tiles; i++) {
         const int R = (int)(rows + (i < longer));
-        for (int r = 0; r < R; r++) {
-            t.a[r] = FN(row_pointer)(w, row + r, w->operand);
-            t.init[r] = w->shared_init ? w->shared_init : FN(row_pointer)(w, row + r, w->init);
-            if (whole)
-                t.out[r] = w->out[row + r];
-            if (w->fetch_lines)
-                t.fetch[r] = (const char *)FN(row_pointer)(w, row + r, w->fetch) + p * w->fetch_lines * FRNN_CACHE_LINE;
+        if (ahead) {
+            t.ahead = ahead + i * stretches * t.ahead_lines * FRNN_CACHE_LINE;
+            FN(tiles_ahead)[R][NV](&t);
+        } else {
+            FN(tiles)[R][NV][NP](&t);
         }
-        FN(tiles)[R][NV][NP](&t);
         if (!whole)
             FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
         row += R;
+        t.rows += (size_t)R * w->row_size;
+        t.out = w->out ? w->out + row : NULL;
     }
 }
 

@@ -3,6 +3,8 @@
 #endif
 #include "platform/cpu.h"
 
+#include <stdatomic.h>
+
 #if defined(_WIN32)
 #include <windows.h>
 #elif defined(__linux__)
@@ -23,6 +25,8 @@
 #define LEAF7_B_AVX2 (1u << 5)
 #define LEAF7_B_AVX512 (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) /* F, DQ, BW, VL: the flags in flags.mk */
 #define LEAF7_C_VNNI (1u << 11)
+#define LEAF_EXTENDED 0x80000000u
+#define LEAF_L2_CACHE 0x80000006u /* c: kilobytes in its upper half, Intel and AMD alike */
 #define STATE_AVX 0x06u
 #if defined(__APPLE__)
 #define STATE_AVX512 STATE_AVX /* macOS saves the rest too, but says so only once a process has used it */
@@ -67,6 +71,11 @@ int frnn_cpu_has_avx512vnni(void)
     return frnn_cpu_has_avx512() && (cpuid(7).c & LEAF7_C_VNNI) != 0;
 }
 
+static int64_t l2_cache_bytes(void)
+{
+    return cpuid(LEAF_EXTENDED).a < LEAF_L2_CACHE ? 0 : (int64_t)(cpuid(LEAF_L2_CACHE).c >> 16) * 1024;
+}
+
 #else
 
 int frnn_cpu_has_avx2(void)
@@ -84,7 +93,25 @@ int frnn_cpu_has_avx512vnni(void)
     return 0;
 }
 
+static int64_t l2_cache_bytes(void)
+{
+    return 0;
+}
+
 #endif
+
+int64_t frnn_cpu_l2_cache_bytes(void)
+{
+    static _Atomic int64_t asked; /* once: a hypervisor takes microseconds to answer */
+    int64_t bytes = atomic_load_explicit(&asked, memory_order_relaxed);
+    if (bytes == 0) {
+        bytes = l2_cache_bytes();
+        if (bytes == 0)
+            bytes = (int64_t)1 << 20;
+        atomic_store_explicit(&asked, bytes, memory_order_relaxed);
+    }
+    return bytes;
+}
 
 int frnn_cpu_count(void)
 {

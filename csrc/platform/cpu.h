@@ -2,9 +2,12 @@
 #ifndef FRNN_CPU_H
 #define FRNN_CPU_H
 
+#include <stdint.h>
+
 int frnn_cpu_has_avx2(void);
 int frnn_cpu_has_avx512(void);
 int frnn_cpu_has_avx512vnni(void);
-int frnn_cpu_count(void); /* cores this process may run on */
+int frnn_cpu_count(void);              /* cores this process may run on */
+int64_t frnn_cpu_l2_cache_bytes(void); /* of one core; a megabyte where it does not say */
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "problem.h"
+#include "platform/cpu.h"
 #include "platform/thread_pool.h"
 #include "rnn_plan.h"
 
@@ -122,6 +123,24 @@ static void check_shared_units(int isa, int dtype, int cell)
     release();
 }
 
+/* Weights that the second-level cache does not keep are fetched while tiles of other panels work. */
+static void check_large_weights(int isa, int dtype, int cell)
+{
+    const int64_t V = lanes_of(isa, dtype), bytes = frnn_cpu_l2_cache_bytes() / (dtype == FRNN_FLOAT32 ? 4 : 8);
+    const int64_t H =
+        (int64_t)sqrt((double)bytes) / V * V + V / 2; /* a square of them is about as large as the cache */
+    const int64_t N = 13;
+    const problem q = make_problem(cell, WITH_BIAS | WITH_STATE, 3, N, 5, H);
+    settings s = {.dtype = dtype, .isa = isa, .threads = 1, .backward = 1};
+    const outputs batch = engine_run(&q, &s);
+    for (int64_t n = 0; n < N; n += 6) {
+        const problem alone = select_rows(&q, &n, 1);
+        const outputs other = engine_run(&alone, &s);
+        compare_row(&q, &batch, n, &other, 1, 0, "large weights");
+    }
+    release();
+}
+
 /* Weights that are read where they lie give the sums of packed ones. */
 static void check_borrowed(int isa, int dtype, int cell)
 {
@@ -177,8 +196,10 @@ void test_invariance(void)
         for (int cell = 0; cell < FRNN_CELL_COUNT; cell++) {
             for (size_t k = 0; k < (reduced ? 2 : 4); k++)
                 check(isa, dtype, cell, feature_sets[k]);
-            if (!reduced)
+            if (!reduced) {
                 check_shared_units(isa, dtype, cell);
+                check_large_weights(isa, dtype, cell);
+            }
             check_borrowed(isa, dtype, cell);
             check_poison(isa, dtype, cell, NAN);
             check_poison(isa, dtype, cell, INFINITY);

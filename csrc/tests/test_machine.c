@@ -55,6 +55,8 @@ static void check_detection(void)
     CHECK(frnn_cpu_has_avx512() == avx512, "AVX-512: %d, the compiler says %d", frnn_cpu_has_avx512(), avx512);
 #endif
     CHECK(frnn_cpu_count() >= 1, "%d processors", frnn_cpu_count());
+    const int64_t l2 = frnn_cpu_l2_cache_bytes();
+    CHECK(l2 >= 1 << 17 && l2 <= 1 << 26, "a second-level cache of %d bytes", (int)l2);
 }
 
 static void check_thread_counts(void)
