@@ -290,7 +290,10 @@ class PackCache:
         """
         # The key is read before the data: a change in between is packed now and found again next time.
         engine = backend.active()
-        key = [engine, engine.current_isa(), *[p.version for p in parameters if p is not None]]
+        key = [engine, engine.current_isa()]
+        for p in parameters:
+            if p is not None:  # asking for `version` takes longer than looking whether it is worth it
+                key.append(p._version if p._lent == p._returned else p.version)
         entry = self._entry
         if entry is not None and entry[0] == key and (entry[1] or not training):
             return entry[2]
