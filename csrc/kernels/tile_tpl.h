@@ -5,9 +5,9 @@
  * Every variant (any R, any NV, several panels at once for a few rows) sums in this one order with one fused
  * multiply-add a term. That is what makes a row's result independent of the batch around it and of the threads.
  *
- * Register budget: R * NV accumulators, NV panel vectors, one broadcast. 32 registers (AVX-512, NEON): 6 x 4, 8 x 3;
- * 16 registers: 3 x 4, 4 x 3. One or two rows alone have too few chains to hide the latency of the FMA: they take
- * several panels at once.
+ * Register budget: R * NV accumulators, the smaller of R factors and NV panel vectors, one of the other. 32 registers
+ * (AVX-512, NEON): 6 x 4, 8 x 3; 16 registers: 3 x 4, 4 x 3. One or two rows alone have too few chains to hide the latency
+ * of the FMA: they take several panels at once.
  */
 
 #if FRNN_VECTOR_BYTES == 64 || defined(__aarch64__)
