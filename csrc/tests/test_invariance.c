@@ -130,10 +130,10 @@ static void check_large_weights(int isa, int dtype, int cell)
     const int64_t H =
         (int64_t)sqrt((double)bytes) / V * V + V / 2; /* a square of them is about as large as the cache */
     const int64_t N = 13;
-    const problem q = make_problem(cell, WITH_BIAS | WITH_STATE, 3, N, 5, H);
+    const problem q = make_problem(cell, WITH_BIAS | WITH_STATE, 2, N, 5, H);
     settings s = {.dtype = dtype, .isa = isa, .threads = 1, .backward = 1};
     const outputs batch = engine_run(&q, &s);
-    for (int64_t n = 0; n < N; n += 6) {
+    for (int64_t n = 0; n < N; n += N - 1) {
         const problem alone = select_rows(&q, &n, 1);
         const outputs other = engine_run(&alone, &s);
         compare_row(&q, &batch, n, &other, 1, 0, "large weights");
@@ -198,7 +198,8 @@ void test_invariance(void)
                 check(isa, dtype, cell, feature_sets[k]);
             if (!reduced) {
                 check_shared_units(isa, dtype, cell);
-                check_large_weights(isa, dtype, cell);
+                if (cell == FRNN_RNN_TANH || cell == FRNN_LSTM || cell == FRNN_GRU) /* tiles of every kind */
+                    check_large_weights(isa, dtype, cell);
             }
             check_borrowed(isa, dtype, cell);
             check_poison(isa, dtype, cell, NAN);
