@@ -73,8 +73,8 @@ FRNN_INLINE void FN(tile_term)(const int R, const int NV, const real *const a[],
 
 /* The next n terms of every sum. Two a turn, and k counts up to 0: instructions that multiply nothing cost where two
  * threads share a core. */
-FRNN_INLINE const real *FN(tile_terms)(const int R, const int NV, const int NP, int64_t n, const real *const a[],
-                                       const real *b, int64_t k_stride, int64_t panel_stride, vec acc[])
+FRNN_INLINE void FN(tile_terms)(const int R, const int NV, const int NP, int64_t n, const real *const a[],
+                                const real *b, int64_t k_stride, int64_t panel_stride, vec acc[])
 {
     const real *end[TILE_MAX_ROWS];
 #pragma GCC unroll 8
@@ -85,7 +85,6 @@ FRNN_INLINE const real *FN(tile_terms)(const int R, const int NV, const int NP, 
 #pragma GCC unroll 4
         for (int p = 0; p < NP; p++)
             FN(tile_term)(R, NV, end, k, b + p * panel_stride, acc + p * R * NV);
-    return b;
 }
 
 FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const int AHEAD, const FN(tile_args) *t)
@@ -103,14 +102,8 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
             for (int v = 0; v < NV; v++)
                 acc[(p * R + r) * NV + v] = t->init_offset ? v_load(start[r] + t->init_offset[p * NV + v]) : v_zero();
 
-    const real *b = t->b;
     const char *ahead = t->ahead;
     for (int64_t s = 0; s < t->segments->count; s++) {
-        const int64_t length = t->segments->length, k_stride = t->k_stride;
-        const real *a[TILE_MAX_ROWS];
-#pragma GCC unroll 8
-        for (int r = 0; r < R; r++)
-            a[r] = FN(tile_row)(t, r, t->operand) + t->segments->offset[s];
         if (t->fetch_lines)
             for (int r = 0; r < R; r++) {
                 const char *line =
@@ -118,17 +111,20 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
                 for (int64_t i = 0; i < t->fetch_lines; i++)
                     __builtin_prefetch(line + i * FRNN_CACHE_LINE, 0, 2);
             }
-        if (!AHEAD)
-            b = FN(tile_terms)(R, NV, NP, length, a, b, k_stride, t->panel_stride, acc);
-        for (int64_t k = 0; AHEAD && k < length; k += TILE_STRETCH) {
-            for (int64_t line = 0; line < t->ahead_lines; line++, ahead += FRNN_CACHE_LINE)
-                __builtin_prefetch(ahead, 0, 2);
-            b = FN(tile_terms)(R, NV, NP, FRNN_MIN(TILE_STRETCH, length - k), a, b, k_stride, t->panel_stride, acc);
+        /* Everything is read from *t again before a loop and nothing after it, so that little need be held meanwhile:
+         * there are few registers. */
+        for (int64_t k = 0; k < t->segments->length; k += AHEAD ? TILE_STRETCH : t->segments->length) {
+            const int64_t length = t->segments->length;
+            const real *a[TILE_MAX_ROWS];
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++)
-                a[r] += TILE_STRETCH;
+                a[r] = FN(tile_row)(t, r, t->operand) + t->segments->offset[s] + k;
+            for (int64_t line = 0; AHEAD && line < t->ahead_lines; line++, ahead += FRNN_CACHE_LINE)
+                __builtin_prefetch(ahead, 0, 2);
+            FN(tile_terms)(R, NV, NP, AHEAD ? FRNN_MIN(TILE_STRETCH, length - k) : length, a,
+                           t->b + (s * length + k) * t->k_stride, t->k_stride, t->panel_stride, acc);
+            __asm__ volatile("" ::: "memory");
         }
-        __asm__ volatile("" ::: "memory"); /* nothing of *t need be held in a register meanwhile: there are few */
     }
     if (t->out_offset) {
         int64_t offset[TILE_ACCUMULATORS]; /* read before stores that the compiler believes to change them */
