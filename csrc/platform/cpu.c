@@ -25,8 +25,10 @@
 #define LEAF7_B_AVX2 (1u << 5)
 #define LEAF7_B_AVX512 (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) /* F, DQ, BW, VL: the flags in flags.mk */
 #define LEAF7_C_VNNI (1u << 11)
-#define LEAF_EXTENDED 0x80000000u
-#define LEAF_L2_CACHE 0x80000006u /* c: kilobytes in its upper half, Intel and AMD alike */
+/* A cache a subleaf, in the same form for both (AMD's Architecture Programmer's Manual, volume 3, appendix E). Leaf
+ * 0x80000006, which should tell the size of the second-level cache too, says 256 KB on Xeons with a megabyte. */
+#define LEAF_CACHES_INTEL 4
+#define LEAF_CACHES_AMD 0x8000001du
 #define STATE_AVX 0x06u
 #if defined(__APPLE__)
 #define STATE_AVX512 STATE_AVX /* macOS saves the rest too, but says so only once a process has used it */
@@ -38,11 +40,16 @@ typedef struct registers {
     unsigned a, b, c, d;
 } registers;
 
-static registers cpuid(unsigned leaf)
+static registers cpuid_part(unsigned leaf, unsigned subleaf)
 {
     registers r;
-    __asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "0"(leaf), "2"(0));
+    __asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "0"(leaf), "2"(subleaf));
     return r;
+}
+
+static registers cpuid(unsigned leaf)
+{
+    return cpuid_part(leaf, 0);
 }
 
 /* Whether the processor has AVX, FMA and these features of leaf 7, and the system saves these registers. */
@@ -73,7 +80,20 @@ int frnn_cpu_has_avx512vnni(void)
 
 static int64_t l2_cache_bytes(void)
 {
-    return cpuid(LEAF_EXTENDED).a < LEAF_L2_CACHE ? 0 : (int64_t)(cpuid(LEAF_L2_CACHE).c >> 16) * 1024;
+    const unsigned leaves[] = {LEAF_CACHES_INTEL, LEAF_CACHES_AMD};
+    for (int i = 0; i < 2; i++) {
+        if (cpuid(leaves[i] & 0x80000000u).a < leaves[i])
+            continue;
+        for (unsigned cache = 0; cache < 16; cache++) {
+            const registers r = cpuid_part(leaves[i], cache);
+            const unsigned type = r.a & 31, level = r.a >> 5 & 7; /* type 0: there are no more; 2: instructions */
+            if (type == 0)
+                break;
+            if (type != 2 && level == 2)
+                return (int64_t)((r.b >> 22) + 1) * ((r.b >> 12 & 1023) + 1) * ((r.b & 4095) + 1) * ((int64_t)r.c + 1);
+        }
+    }
+    return 0;
 }
 
 #else

@@ -2,6 +2,9 @@
 #define _POSIX_C_SOURCE 200809L /* setenv */
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <unistd.h>
+#endif
 
 #include "platform/cpu.h"
 #include "platform/thread_pool.h"
@@ -57,6 +60,11 @@ static void check_detection(void)
     CHECK(frnn_cpu_count() >= 1, "%d processors", frnn_cpu_count());
     const int64_t l2 = frnn_cpu_l2_cache_bytes();
     CHECK(l2 >= 1 << 17 && l2 <= 1 << 26, "a second-level cache of %d bytes", (int)l2);
+#if defined(__x86_64__) && defined(_SC_LEVEL2_CACHE_SIZE)
+    const long said = sysconf(_SC_LEVEL2_CACHE_SIZE); /* of cores of another kind it may be another */
+    CHECK(said <= 0 || (l2 >= said / 2 && l2 <= said * 2), "a second-level cache of %d bytes, the system says %ld",
+          (int)l2, said);
+#endif
 }
 
 static void check_thread_counts(void)
