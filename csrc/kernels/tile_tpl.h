@@ -33,8 +33,10 @@ typedef struct FN(tile_args) {
     const int64_t *out_offset;       /* [NP][NV] */
     size_t fetch;                    /* where the structs point to what is wanted soon, in the second-level cache: */
     int64_t fetch_line, fetch_lines; /* from this cache line on, so many before each segment */
-    const char *ahead;               /* likewise, */
-    int64_t ahead_lines;             /* so many cache lines before each stretch of TILE_STRETCH terms */
+    /* Of tiles that fetch ahead: */
+    const char *ahead;   /* what they fetch into the second-level cache, */
+    int64_t ahead_lines; /* so many cache lines before each stretch of TILE_STRETCH terms */
+    const vec *resumed;  /* what sums start from instead, as `acc` is left: the terms before */
 } FN(tile_args);
 
 FRNN_INLINE const real *FN(tile_row)(const FN(tile_args) *t, int r, size_t field)
@@ -87,9 +89,8 @@ FRNN_INLINE void FN(tile_terms)(const int R, const int NV, const int NP, int64_t
             FN(tile_term)(R, NV, end, k, b + p * panel_stride, acc + p * R * NV);
 }
 
-FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const int AHEAD, const FN(tile_args) *t)
+FRNN_INLINE void FN(tile_start)(const int R, const int NV, const int NP, const FN(tile_args) *t, vec acc[])
 {
-    vec acc[TILE_ACCUMULATORS];
     const real *start[TILE_MAX_ROWS];
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
@@ -101,6 +102,18 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
 #pragma GCC unroll 4
             for (int v = 0; v < NV; v++)
                 acc[(p * R + r) * NV + v] = t->init_offset ? v_load(start[r] + t->init_offset[p * NV + v]) : v_zero();
+}
+
+FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const int AHEAD, const FN(tile_args) *t)
+{
+    vec acc[TILE_ACCUMULATORS];
+    if (AHEAD && t->resumed) {
+#pragma GCC unroll 24
+        for (int i = 0; i < R * NV; i++)
+            acc[i] = t->resumed[i];
+    } else {
+        FN(tile_start)(R, NV, NP, t, acc);
+    }
 
     const char *ahead = t->ahead;
     for (int64_t s = 0; s < t->segments->count; s++) {

@@ -70,17 +70,70 @@ FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     }
 }
 
-/* The panel that comes after panel p (of NP) where the second-level cache does not keep the weights from one step to the
- * next and several tiles can fetch it meanwhile, else NULL. */
-FRNN_INLINE const real *FN(panel_ahead)(const FN(walk_args) *w, int64_t p, int NP, int64_t tiles)
+/* Whether the second-level cache does not keep the weights of this walk from one step to the next, and several tiles that
+ * can fetch them ahead use panel p. */
+FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
 {
     const frnn_panels *b = w->b;
-    const int64_t width = b->units * VL, next = w->backwards ? p - 1 : p + NP;
     const int64_t bytes = b->depth * b->gates * (w->unit1 - w->unit0) * (int64_t)sizeof(real);
-    if (tiles < 2 || w->segments->count == 0 || b->format || b->gates * FN(panel_units)(b, p) < 3 ||
-        next * width < w->unit0 || next * width >= w->unit1)
-        return NULL;
-    return bytes > frnn_cpu_l2_cache_bytes() / 4 * 3 ? FN(panel_data)(b, next) : NULL;
+    return NV >= 3 && w->m > TILE_ROWS(NV) && !b->format && w->segments->count &&
+           bytes > frnn_cpu_l2_cache_bytes() / 4 * 3;
+}
+
+/* A panel of such weights, and of the next one what its first tiles want. It may be larger than the cache itself: so it comes
+ * in blocks of terms that stay there while some tiles use them, each fetching its share of the block that comes next. Until
+ * the last block sums are held in between, which changes none. */
+#define WALK_HELD_TILES 16
+static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, FN(tile_args) t,
+                                             const int64_t *out_offset)
+{
+    const frnn_panels *b = w->b;
+    const frnn_segments *all = w->segments;
+    const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
+    const int64_t width = b->units * VL, next = w->backwards ? p - 1 : p + 1;
+    const real *next_panel = next * width < w->unit0 || next * width >= w->unit1 ? NULL : FN(panel_data)(b, next);
+    const int64_t term = NV * VL * (int64_t)sizeof(real), most = frnn_cpu_l2_cache_bytes() / 8;
+    const int64_t parts = b->depth * term <= most ? 0 : FN(tile_count)(all->length * term, most); /* of a segment */
+    const int64_t part = parts ? FN(tile_count)(all->length, parts) : all->length;
+    const int64_t blocks = parts ? parts * all->count : 1;
+    const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
+    vec held[WALK_HELD_TILES][TILE_ACCUMULATORS];
+    frnn_segments segments = *all;
+    t.segments = &segments;
+    t.fetch_lines = w->fetch_lines ? FN(tile_count)(w->fetch_lines, parts ? blocks : all->count) : 0;
+    for (int64_t first = 0; first < tiles; first += WALK_HELD_TILES) {
+        const int64_t beyond = FRNN_MIN(tiles, first + WALK_HELD_TILES);
+        for (int64_t j = 0; j < blocks; j++) {
+            const int last = j == blocks - 1;
+            if (parts) {
+                const int64_t s = j / parts, k = j % parts * part;
+                segments.count = 1;
+                segments.length = FRNN_MIN(part, all->length - k);
+                segments.offset[0] = all->offset[s] + k;
+                t.b = FN(panel_data)(b, p) + (s * all->length + k) * NV * VL;
+                t.fetch_line = p * w->fetch_lines + j * t.fetch_lines;
+            }
+            const int64_t lines = segments.count * segments.length * term / FRNN_CACHE_LINE;
+            const char *ahead = (const char *)(!last             ? t.b + segments.length * NV * VL
+                                               : beyond == tiles ? next_panel
+                                                                 : FN(panel_data)(b, p));
+            const int64_t stretches = segments.count * FN(tile_count)(segments.length, TILE_STRETCH);
+            t.ahead_lines = ahead ? FN(tile_count)(lines, stretches * (beyond - first)) : 0;
+            t.out_offset = last ? out_offset : NULL;
+            for (int64_t i = first; i < beyond; i++) {
+                const int64_t row = FN(tile_begin)(w->m, tiles, i);
+                const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
+                t.rows = (const char *)w->rows + (size_t)row * w->row_size;
+                t.out = w->out ? w->out + row : NULL;
+                t.acc = held[i - first];
+                t.resumed = j ? t.acc : NULL;
+                t.ahead = ahead ? ahead + (i - first) * stretches * t.ahead_lines * FRNN_CACHE_LINE : NULL;
+                FN(tiles_ahead)[R][NV](&t);
+                if (last && !t.out_offset)
+                    FN(walk_finish)(w, epilogue, row, R, p, 1, units, t.acc);
+            }
+        }
+    }
 }
 
 /* The tile of one or several panels from panel p on, over all rows. */
@@ -112,24 +165,17 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
                        .fetch_line = p * w->fetch_lines,
                        .fetch_lines =
                            w->fetch_lines ? FN(tile_count)(NP * w->fetch_lines, FRNN_MAX(w->segments->count, 1)) : 0};
-    const char *ahead = (const char *)FN(panel_ahead)(w, p, NP, tiles);
-    int64_t stretches = 0;
-    if (ahead) {
-        stretches = w->segments->count * FN(tile_count)(w->segments->length, TILE_STRETCH);
-        t.ahead_lines = FN(tile_count)(b->depth * NV * VL * (int64_t)sizeof(real), FRNN_CACHE_LINE * stretches * tiles);
-    }
     if (w->init_gate)
         FN(vector_offsets)(b, p, NP, units, w->init_gate, init_offset);
     if (whole)
         FN(vector_offsets)(b, p, NP, units, w->out_gate, out_offset);
+    if (FN(is_far)(w, NV)) {
+        FN(walk_panel_far)(w, epilogue, p, t, whole ? out_offset : NULL);
+        return;
+    }
     for (int64_t i = 0, row = 0; i < tiles; i++) {
         const int R = (int)(rows + (i < longer));
-        if (ahead) {
-            t.ahead = ahead + i * stretches * t.ahead_lines * FRNN_CACHE_LINE;
-            FN(tiles_ahead)[R][NV](&t);
-        } else {
-            FN(tiles)[R][NV][NP](&t);
-        }
+        FN(tiles)[R][NV][NP](&t);
         if (!whole)
             FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
         row += R;
