@@ -1,4 +1,4 @@
-"""Builds ``fastrnn._core``: one extension module, linked with a static library per instruction set.
+"""Builds ``fastrnn._core``, linked with a library per instruction set, and ``fastrnn.layers.parameter``.
 
 What is not compilation is declared in ``pyproject.toml``; the compiler flags are in ``csrc/flags.mk``.
 """
@@ -130,11 +130,18 @@ core = Extension(
     extra_link_args=FLAGS["CFLAGS_posix"] if POSIX else [],
     depends=[*DEPENDS, *(source for _, build_info in libraries for source in build_info["sources"])],
 )
-core.cython_directives = {"language_level": 3}
-core.cython_c_in_temp = True
+parameter = Extension(
+    "fastrnn.layers.parameter",
+    ["src/fastrnn/layers/parameter.pyx"],
+    extra_compile_args=["-O2", "-fvisibility=hidden", *NO_DEBUG],
+    depends=["setup.py"],
+)
+for extension in (core, parameter):
+    extension.cython_directives = {"language_level": 3}
+    extension.cython_c_in_temp = True
 
 setup(
-    ext_modules=[core],
+    ext_modules=[core, parameter],
     libraries=libraries,
     cmdclass={"build_clib": BuildEngine, "build_ext": BuildExtension},
 )

@@ -7,7 +7,9 @@ import zipfile
 from pathlib import Path
 
 LIMIT = 3_000_000
-WANTED = ("fastrnn/py.typed", "fastrnn/_core.pyi", "fastrnn/__init__.py", ".dist-info/licenses/LICENSE")
+MODULES = ("fastrnn/_core", "fastrnn/layers/parameter")
+TYPES = ("fastrnn/py.typed", *(f"{module}.pyi" for module in MODULES))
+WANTED = ("fastrnn/__init__.py", ".dist-info/licenses/LICENSE", *TYPES)
 UNWANTED = (".c", ".h", ".pyx", ".mk", ".o", ".a")
 
 
@@ -18,8 +20,9 @@ def problems(path: Path) -> list[str]:
     found = [] if size < LIMIT else [f"{size} bytes; the limit is {LIMIT}"]
     found += [f"{wanted} is missing" for wanted in WANTED if not any(name.endswith(wanted) for name in names)]
     found += [f"{name} does not belong there" for name in names if name.endswith(UNWANTED)]
-    if not any(name.startswith("fastrnn/_core.") and name.endswith((".so", ".pyd")) for name in names):
-        found.append("the extension module is missing")
+    for module in MODULES:
+        if not any(name.startswith(f"{module}.") and name.endswith((".so", ".pyd")) for name in names):
+            found.append(f"the extension module {module} is missing")
     return found
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from recurrent_layers import BACKENDS
 
-from fastrnn.backend import use_backend
+from fastrnn.backend import active, use_backend
 from fastrnn.layers import LSTM, Dropout, Layer, Linear, Parameter, Sequential
 from fastrnn.layers.base import PackCache, keep, layer_config
 from fastrnn.layers.parameter import Gradients
@@ -329,11 +329,12 @@ def count() -> Any:
             self.cache, self.parameter, self.made = PackCache(), Parameter([1.0]), 0
 
         def get(self, training: bool = False) -> Any:
-            return self.cache.get((self.parameter, None), training, self.pack)
+            return self.cache.get(active(), (self.parameter, None), training, self.pack)
 
-        def pack(self, training: bool) -> Any:
+        def pack(self, engine: Any, values: list[Any], training: bool, borrow: bool) -> Any:
+            assert engine is active() and values[1] is None and not borrow
             self.made += 1
-            return self.parameter.value.copy(), training
+            return values[0].copy(), training
 
     return Counter()
 

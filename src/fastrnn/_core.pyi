@@ -79,6 +79,17 @@ def rnn_forward(
     checkpoint_every: int | None = None,
     embedding: Array | None = None,
 ) -> tuple[Array, Array, Array | None, Saved | None]: ...
+def layer_forward(
+    packed: Packed, x: Any, state: Any, training: bool = False, checkpoint_every: int | None = None
+) -> tuple[Array, Any, Saved | None] | None: ...
+def layer_backward(
+    saved: Saved,
+    dy: Any,
+    dstate: Any,
+    grads: Sequence[Array | None],
+    need_dx: bool,
+    overwrite: bool,
+) -> tuple[Array | None, Any] | None: ...
 def rnn_backward(
     saved: Saved,
     dy: Array | None = None,

@@ -724,6 +724,73 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
                 input_mask=None, hidden_mask=None, zoneout_h=None, zoneout_c=None, out=None, bint training=False,
                 checkpoint_every=None, embedding=None):
     """One direction of one layer over a whole sequence; see docs/protocols.md."""
+    return _forward(packed, x, h0, c0, lengths, resets, reverse, input_mask, hidden_mask, zoneout_h, zoneout_c, out,
+                    training, checkpoint_every, embedding, False)
+
+
+def layer_forward(Packed packed not None, x, state, bint training=False, checkpoint_every=None):
+    """A layer of one direction, from and to a caller's arrays, or None where one needs to be converted."""
+    cdef int type_number = _type_number(packed.layer.dtype)
+    cdef cnp.npy_intp[3] shape = [-1, -1, packed.layer.input_size]
+    if not _fits(x, type_number, shape):
+        return None
+    cdef tuple parts = _state_parts(packed, state, (<cnp.ndarray>x).shape[1])
+    if parts is None:
+        return None
+    h0, c0 = parts
+    if training:
+        x, h0, c0 = _kept(x), _kept(h0), _kept(c0)
+    y, hn, cn, saved = _forward(packed, x, h0, c0, None, None, False, None, None, None, None, None, training,
+                                checkpoint_every, None, True)
+    if training:
+        cnp.PyArray_CLEARFLAGS(y, cnp.NPY_ARRAY_WRITEABLE)
+    return y, hn if cn is None else (hn, cn), saved
+
+
+cdef bint _fits(object value, int type_number, const cnp.npy_intp *shape):
+    """Whether this is an array of this type and three axes of these sizes, -1 for any."""
+    cdef int i
+    if not cnp.PyArray_CheckExact(value):
+        return False
+    cdef cnp.ndarray array = <cnp.ndarray>value
+    if array.ndim != 3 or cnp.PyArray_TYPE(array) != type_number or not cnp.PyArray_ISNOTSWAPPED(array):
+        return False
+    for i in range(3):
+        if shape[i] != -1 and array.shape[i] != shape[i]:
+            return False
+    return True
+
+
+cdef tuple _state_parts(Packed packed, object state, cnp.npy_intp N):
+    """``h [1, N, P]`` and ``c [1, N, H]`` of a state, each None if absent; None if one needs to be converted."""
+    cdef int type_number = _type_number(packed.layer.dtype)
+    cdef cnp.npy_intp[3] h_shape = [1, N, packed.output_size()], c_shape = [1, N, packed.layer.hidden_size]
+    if state is None:
+        return None, None
+    h, c = state, None
+    if packed.has_c:
+        if type(state) is not tuple or len(<tuple>state) != 2:
+            return None
+        h, c = <tuple>state
+        if not _fits(c, type_number, c_shape):
+            return None
+    return (h, c) if _fits(h, type_number, h_shape) else None
+
+
+cdef _kept(object value):
+    """An array that no later write of the caller reaches: `value` itself if it is read-only."""
+    cdef cnp.ndarray array, copy
+    if value is None or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>value):
+        return value
+    array = <cnp.ndarray>value
+    copy = _empty(array.ndim, array.shape, cnp.PyArray_TYPE(array))
+    cnp.PyArray_CopyInto(copy, array)
+    return copy
+
+
+cdef tuple _forward(Packed packed, x, h0, c0, lengths, resets, bint reverse, input_mask, hidden_mask, zoneout_h,
+                    zoneout_c, out, bint training, checkpoint_every, embedding, bint layered):
+    """`layered`: states have an axis of one layer in front."""
     cdef frnn_sequence q
     cdef list keep = []
     cdef int type_number = _type_number(packed.layer.dtype)
@@ -739,7 +806,9 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
         x_array = _strided("x", x, type_number, 3, shape)
     cdef int64_t T = x_array.shape[0], N = x_array.shape[1]
     cdef cnp.npy_intp[3] TNP = [T, N, P]
-    cdef cnp.npy_intp[2] NP = [N, P], NH = [N, H], NI = [N, I]
+    cdef cnp.npy_intp[2] NP = [N, P], NI = [N, I]
+    cdef cnp.npy_intp[3] LNP = [1, N, P], LNH = [1, N, H]
+    cdef int first = not layered, axes = 2 + layered  # of states
     cdef cnp.ndarray y, hn, cn = None, coefficients
     cdef Buffer scratch, saved_memory, table = None
     cdef Saved saved = None
@@ -761,9 +830,9 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
             raise ValueError("out must be writable with a contiguous last axis")
         if _may_overlap(y, x_array):
             x_array = np.array(x_array, order="C")
-    hn = _empty(2, NP, type_number)
+    hn = _empty(axes, &LNP[first], type_number)
     if has_c:
-        cn = _empty(2, NH, type_number)
+        cn = _empty(axes, &LNH[first], type_number)
         q.cn = cnp.PyArray_DATA(cn)
     elif c0 is not None:
         raise ValueError(f"c0 must be None for cell {packed.cell!r}")
@@ -776,8 +845,8 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
         q.tokens, q.input_table = <const int64_t *>cnp.PyArray_DATA(x_array), table.data
     q.y, q.y_t_stride, q.y_n_stride = cnp.PyArray_DATA(y), _stride(y, 0), _stride(y, 1)
     q.hn = cnp.PyArray_DATA(hn)
-    q.h0 = _pointer(keep, "h0", h0, type_number, 2, NP)
-    q.c0 = _pointer(keep, "c0", c0, type_number, 2, NH)
+    q.h0 = _pointer(keep, "h0", h0, type_number, axes, &LNP[first])
+    q.c0 = _pointer(keep, "c0", c0, type_number, axes, &LNH[first])
     if lengths is not None:
         # A copy: backward indexes memory by them again.
         keep.append(_ids("lengths", np.array(lengths), 1, NP, 0, T, 0))
@@ -818,6 +887,23 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
 
 def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bint need_dx=True, bint overwrite=False):
     """BPTT through one forward; adds to grads or writes them, uses `saved` up; see docs/protocols.md."""
+    return _backward(saved, dy, dhn, dcn, grads, need_dx, overwrite, False)
+
+
+def layer_backward(Saved saved not None, dy, dstate, grads, bint need_dx, bint overwrite):
+    """Back through `layer_forward`: gradients of x and of the state, or None where one given needs to be converted."""
+    cdef Packed packed = saved.packed
+    cdef cnp.npy_intp[3] shape = [saved.q.T, saved.q.N, packed.output_size()]
+    if not _fits(dy, _type_number(packed.layer.dtype), shape):
+        return None
+    cdef tuple parts = _state_parts(packed, dstate, saved.q.N)
+    if parts is None:
+        return None
+    dx, dh0, dc0 = _backward(saved, dy, parts[0], parts[1], grads, need_dx, overwrite, True)
+    return dx, dh0 if dc0 is None else (dh0, dc0)
+
+
+cdef tuple _backward(Saved saved, dy, dhn, dcn, grads, bint need_dx, bint overwrite, bint layered):
     cdef frnn_sequence_gradient g
     cdef frnn_sequence q = saved.q
     cdef Packed packed = saved.packed
@@ -829,17 +915,18 @@ def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bi
     cdef int type_number = _type_number(q.layer.dtype)
     cdef int64_t T = q.T, N = q.N, I = q.layer.input_size, H = q.layer.hidden_size, P = packed.output_size()
     cdef cnp.npy_intp[3] TNP = [T, N, P], TNI = [T, N, I]
-    cdef cnp.npy_intp[2] NP = [N, P], NH = [N, H]
+    cdef cnp.npy_intp[3] LNP = [1, N, P], LNH = [1, N, H]
+    cdef int first = not layered, axes = 2 + layered  # of states
     cdef cnp.ndarray dx = None, dh0, dc0 = None, dy_array
     memset(&g, 0, sizeof(g))
     if dy is not None:
         dy_array = _strided("dy", dy, type_number, 3, TNP)
         keep.append(dy_array)
         g.dy, g.dy_t_stride, g.dy_n_stride = cnp.PyArray_DATA(dy_array), _stride(dy_array, 0), _stride(dy_array, 1)
-    g.dhn = _pointer(keep, "dhn", dhn, type_number, 2, NP)
+    g.dhn = _pointer(keep, "dhn", dhn, type_number, axes, &LNP[first])
     if not packed.has_c and dcn is not None:
         raise ValueError(f"dcn must be None for cell {packed.cell!r}")
-    g.dcn = _pointer(keep, "dcn", dcn, type_number, 2, NH)
+    g.dcn = _pointer(keep, "dcn", dcn, type_number, axes, &LNH[first])
     _fill_weights(&g.dweights, grads, &q.layer, True, keep)
     cdef bint by_table = saved.embedding is not None
     cdef int64_t V = saved.embedding.shape[0] if by_table else 0
@@ -858,10 +945,10 @@ def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bi
         dx_data = cnp.PyArray_DATA(dx)
         if not by_table:
             g.dx, g.dx_t_stride, g.dx_n_stride = dx_data, N * I, I
-    dh0 = _empty(2, NP, type_number)
+    dh0 = _empty(axes, &LNP[first], type_number)
     g.dh0 = cnp.PyArray_DATA(dh0)
     if packed.has_c:
-        dc0 = _empty(2, NH, type_number)
+        dc0 = _empty(axes, &LNH[first], type_number)
         g.dc0 = cnp.PyArray_DATA(dc0)
     g.sequence = &q
     g.overwrite = overwrite

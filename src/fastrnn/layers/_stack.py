@@ -10,9 +10,8 @@ C. State s of a stack is that of layer ``s // D`` and direction ``s % D``, as in
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,17 +31,13 @@ from fastrnn.layers._regularisation import Regularisation, dropout_mask
 from fastrnn.layers._sequence import SequenceInput, read_sequence
 from fastrnn.layers._state import State, StateLayout
 from fastrnn.layers._weights import INITS, CellNames, cell_names, initial_weights
-from fastrnn.layers.base import Layer, PackCache, Parameter, float_dtype, keep
+from fastrnn.layers.base import Layer, PackCache, Parameter, float_dtype
 from fastrnn.layers.parameter import Gradients, worth_borrowing
 
 if TYPE_CHECKING:
     from fastrnn.streaming import Stream
 
 __all__ = ["RecurrentStack"]
-
-
-def _fits(array: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
-    return type(array) is np.ndarray and array.dtype == dtype and array.shape == shape
 
 
 @dataclass(slots=True)
@@ -257,42 +252,18 @@ class RecurrentStack(Layer):
 
         A step of one row takes a microsecond, and the questions of the general way take several.
         """
-        if type(x) is not np.ndarray or x.dtype != self.dtype or x.ndim != 3 or x.shape[2] != self.input_size:
+        if type(x) is not np.ndarray or x.ndim != 3 or x.dtype != self.dtype:
             return None
-        start = self._plain_state(state, x.shape[1])
-        if start is None:
+        module, training = backend.active(), self.training
+        few = training and worth_borrowing(x.shape[0], x.shape[1], self._sizes[0])
+        packed = self._packs[0].get(module, self._lookups[0](self), training, self._pack, few)
+        done = module.layer_forward(packed, x, state, training, self.checkpoint_every)
+        if done is None:
             return None
-        h0, c0 = start
-        module = backend.active()
-        if not self.training:
-            y, h, c, _ = module.rnn_forward(self._packed(0, False)[0], x, h0, c0)
-        else:
-            x = keep(x)
-            h0 = None if h0 is None else keep(h0)
-            c0 = None if c0 is None else keep(c0)
-            packed, weight_mask = self._packed(0, True, *x.shape[:2])
-            y, h, c, saved = module.rnn_forward(
-                packed, x, h0, c0, training=True, checkpoint_every=self.checkpoint_every
-            )
-            y.setflags(write=False)
-            source = SequenceInput("time_major", x, None, None)
-            self._push(_Context(source, module, [_Pass(saved, weight_mask)], []))
-        return y, h[None] if c is None else (h[None], c[None])
-
-    def _plain_state(self, state: State, rows: int) -> tuple[Array | None, Array | None] | None:
-        """``h [N, P]`` and ``c [N, H]`` of a layer that is alone, None if they need to be converted."""
-        if state is None:
-            return None, None
-        layout = self._layout
-        h, c = state, None
-        if layout.c_size:
-            if type(state) is not tuple or len(state) != 2:
-                return None
-            h, c = state
-            if not _fits(c, layout.dtype, (1, rows, layout.c_size)):
-                return None
-            c = c[0]
-        return (h[0], c) if _fits(h, layout.dtype, (1, rows, layout.h_size)) else None
+        y, final, saved = done
+        if training:
+            self._push((module, saved, x))
+        return y, final
 
     def _noise(self, steps: int, rows: int, input_size: int) -> dict[str, Array]:
         return self.regularisation.arguments(
@@ -331,11 +302,18 @@ class RecurrentStack(Layer):
         ValueError
             If a shape does not fit.
         """
-        context: _Context = self._pop()
-        if self._plain:
-            done = self._backward_plain(context, dy, dstate, need_dx)
+        context: _Context | tuple[ModuleType, Any, Array] = self._pop()
+        if type(context) is tuple:
+            module, saved, x = context
+            gradients = Gradients(self._parameters_of(0))
+            done: tuple[Any, State] | None = module.layer_backward(
+                saved, dy, dstate, gradients.arrays, need_dx, gradients.overwrite
+            )
             if done is not None:
+                gradients.written()
                 return done
+            context = _Context(SequenceInput("time_major", x, None, None), module, [_Pass(saved, None)], [])
+        assert isinstance(context, _Context)
         source = context.source
         N, P, D = source.x.shape[1], self.state_size, self.num_directions
         gradient = None if dy is None else source.read_gradient(dy, D * P)
@@ -367,23 +345,6 @@ class RecurrentStack(Layer):
             gradient = None
         dx = None if gradient is None or not need_dx else source.restore(gradient)
         return dx, self._layout.give(dh0, dc0, source.unbatched)
-
-    def _backward_plain(
-        self, context: _Context, dy: Any, dstate: State, need_dx: bool
-    ) -> tuple[Array | None, State] | None:
-        """Undo `_run_plain` with gradients that need no conversion, else return None."""
-        source = context.source
-        T, N = source.x.shape[:2]
-        plain = source.form == "time_major" and source.embedded is None
-        if not plain or not _fits(dy, self.dtype, (T, N, self.state_size)):
-            return None
-        end = self._plain_state(dstate, N)
-        if end is None:
-            return None
-        dx, dh, dc = self._backward_one(
-            0, context.passes[0], context.module.rnn_backward, dy, *end, need_dx=need_dx
-        )
-        return dx, dh[None] if dc is None else (dh[None], dc[None])
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Make a stream: stateful inference, one step at a time.
@@ -452,22 +413,19 @@ class RecurrentStack(Layer):
     def _packed(self, s: int, training: bool, T: int = 0, N: int = 0) -> tuple[Any, Array | None]:
         """Return the packed weights of state s, for T steps of N rows, and the mask on its ``weight_hh``."""
         parameters = self._parameters_of(s)
-
-        def pack(training: bool, mask: Array | None = None, borrow: bool = False) -> Any:
-            weights = CellWeights._make(self._packs[s].values(parameters))
-            if mask is not None:
-                weights = weights._replace(weight_hh=weights.weight_hh * mask)
-            return backend.active().pack_weights(self.cell, weights, training, self.quantized, borrow)
-
         p = self.regularisation.weight_dropout
         if training and p:
             # Other weights in every call: nothing to cache.
             weight_hh: Parameter = getattr(self, self._names[s].weight_hh)
             mask = dropout_mask(self._rng, weight_hh.shape, p, self.dtype)
-            return pack(True, mask), mask
+            weights = CellWeights._make([None if w is None else w.value for w in parameters])
+            masked = weights._replace(weight_hh=weight_hh.value * mask)
+            return self._pack(backend.active(), masked, True, False), mask
         few = training and worth_borrowing(T, N, self._sizes[s])
-        borrow = partial(pack, True, borrow=True) if few else None
-        return self._packs[s].get(parameters, training, pack, borrow), None
+        return self._packs[s].get(backend.active(), parameters, training, self._pack, few), None
+
+    def _pack(self, engine: ModuleType, weights: Sequence[Array | None], training: bool, borrow: bool) -> Any:
+        return engine.pack_weights(self.cell, CellWeights._make(weights), training, self.quantized, borrow)
 
     def _backward_one(self, s: int, done: _Pass, run: Callable[..., Any], *args: Any, need_dx: bool) -> Any:
         """Call the backend's backward for state s with the arrays that gradients are added to."""

@@ -7,8 +7,8 @@ sequence the layers of :mod:`fastrnn.layers.recurrent` are much faster, and for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -108,16 +108,9 @@ class RecurrentCell(Layer):
         rows = 1 if unbatched else array.shape[0]
         h0 = self._read(names[0], h, rows, unbatched, training)
         c0 = self._read(names[1], c, rows, unbatched, training)
-        parameters = self._parameters()
         module = backend.active()
-
-        def pack(training: bool, borrow: bool = False) -> Any:
-            weights = CellWeights._make(self._pack_cache.values(parameters))
-            return module.pack_weights(self.cell, weights, training, self.quantized, borrow)
-
         few = training and worth_borrowing(1, rows, self._size)
-        borrow = partial(pack, True, borrow=True) if few else None
-        packed = self._pack_cache.get(parameters, training, pack, borrow)
+        packed = self._pack_cache.get(module, self._parameters(), training, self._pack, few)
         y, _, cn, saved = module.rnn_forward(
             packed, array.reshape(1, rows, self.input_size), h0, c0, training=training
         )
@@ -128,6 +121,9 @@ class RecurrentCell(Layer):
         if unbatched:
             return h_new[0], None if cn is None else cn[0]
         return h_new, cn
+
+    def _pack(self, engine: ModuleType, weights: Sequence[Array | None], training: bool, borrow: bool) -> Any:
+        return engine.pack_weights(self.cell, CellWeights._make(weights), training, self.quantized, borrow)
 
     def _step_back(self, dh: Any, dc: Any, names: tuple[str, str]) -> tuple[Array, Array, Array | None]:
         """Go back one step: gradients of x, h and c."""

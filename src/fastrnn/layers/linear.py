@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -99,7 +101,7 @@ class Linear(Layer):
             raise ValueError(f"x must have shape [..., {self.in_features}], got {array.shape}")
         rows = np.asarray(array.reshape(-1, self.in_features), dtype=self.dtype, order="C")
         engine = backend.active()
-        packed = self._packs.get((self.weight, self.bias), self.training, self._pack)
+        packed = self._packs.get(engine, (self.weight, self.bias), self.training, self._pack)
         y: Array = engine.linear_forward(packed, rows)
         if self.training:
             self._push((engine, packed, keep(rows, x), array.shape))
@@ -128,9 +130,8 @@ class Linear(Layer):
         gradients.written()
         return dx.reshape(shape)
 
-    def _pack(self, training: bool) -> Any:
-        bias = None if self.bias is None else self.bias.value
-        return backend.active().pack_linear(self.weight.value, bias, training, self.quantized)
+    def _pack(self, engine: ModuleType, weights: Sequence[Array | None], training: bool, borrow: bool) -> Any:
+        return engine.pack_linear(*weights, training, self.quantized)
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments that make a layer of the same structure."""

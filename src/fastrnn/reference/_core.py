@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastrnn.reference.ctc import ctc, ctc_beam
 from fastrnn.reference.embedding import embedding_backward, embedding_forward
 from fastrnn.reference.linear import linear_backward, linear_forward
@@ -23,6 +25,8 @@ __all__ = [
     "embedding_backward",
     "embedding_forward",
     "global_norm",
+    "layer_backward",
+    "layer_forward",
     "linear_backward",
     "linear_forward",
     "pack_linear",
@@ -38,3 +42,13 @@ __all__ = [
 def current_isa() -> str:
     """Name of what computes here, where the engine has its instruction set."""
     return "numpy"
+
+
+def layer_forward(
+    packed: Any, x: Any, state: Any, training: bool = False, checkpoint_every: int | None = None
+) -> None:
+    """Leave every call to `rnn_forward`: there is no time to be saved here."""
+
+
+def layer_backward(saved: Any, dy: Any, dstate: Any, grads: Any, need_dx: bool, overwrite: bool) -> None:
+    """Leave every call to `rnn_backward`."""
