@@ -53,6 +53,17 @@ def test_converting_one_argument_changes_nothing(name: str, options: dict[str, A
     same_bits(called(layer, **{**arguments, given: converted(arguments[given])}), plain)
 
 
+@pytest.mark.parametrize("noise", ["input_dropout", "recurrent_dropout", "zoneout", "weight_dropout"])
+def test_noise_is_not_forgotten(noise: str) -> None:
+    options = {noise: 0.5}
+    x, state, dy, dstate = problem(make("LSTM", {}))
+    noisy = called(make("LSTM", options), x, state, dy, dstate)
+    same_bits(called(make("LSTM", options), converted(x), state, dy, dstate), noisy)
+    quiet = called(make("LSTM", {}), x, state, dy, dstate)
+    in_training = 3  # after y, h and c of the call in eval mode
+    assert not np.array_equal(noisy[in_training], quiet[in_training])
+
+
 @pytest.mark.parametrize(("name", "options"), CELL_LAYERS, ids=CELL_LAYER_IDS)
 def test_without_a_state(name: str, options: dict[str, Any]) -> None:
     layer = make(name, options)

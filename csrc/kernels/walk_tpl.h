@@ -92,8 +92,10 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
     const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
     const int64_t width = b->units * VL, next = w->backwards ? p - 1 : p + 1;
     const real *next_panel = next * width < w->unit0 || next * width >= w->unit1 ? NULL : FN(panel_data)(b, next);
-    const int64_t term = NV * VL * (int64_t)sizeof(real), most = frnn_cpu_l2_cache_bytes() / 8;
-    const int64_t parts = b->depth * term <= most ? 0 : FN(tile_count)(all->length * term, most); /* of a segment */
+    const int64_t term = NV * VL * (int64_t)sizeof(real); /* bytes of weights that each term of a tile needs */
+    const int64_t most = FRNN_MAX(frnn_cpu_l2_cache_bytes() / 8 / term, TILE_STRETCH);
+    const int64_t parts =
+        b->depth <= most ? 0 : FN(tile_count)(all->length, most); /* of a segment; 0: one block in all */
     const int64_t part = parts ? FN(tile_count)(all->length, parts) : all->length;
     const int64_t blocks = parts ? parts * all->count : 1;
     const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));

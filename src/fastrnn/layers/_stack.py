@@ -121,7 +121,8 @@ class RecurrentStack(Layer):
         c_size = self.hidden_size if CELL_COUNTS[cell].has_c else 0
         self._layout = StateLayout(self.num_layers * self.num_directions, self.state_size, c_size, self.dtype)
         one = self.num_layers == 1 and not self.bidirectional
-        self._plain = one and not self.batch_first and regularisation.is_off
+        quiet = regularisation.is_off and not regularisation.weight_dropout
+        self._plain = one and not self.batch_first and quiet
         self._names: list[CellNames] = []
         self._lookups: list[Callable[[RecurrentStack], Any]] = []
         self._packs: list[PackCache] = []
@@ -262,7 +263,7 @@ class RecurrentStack(Layer):
             return None
         y, final, saved = done
         if training:
-            self._push((module, saved, x))
+            self._push((module, saved, x.shape))
         return y, final
 
     def _noise(self, steps: int, rows: int, input_size: int) -> dict[str, Array]:
@@ -302,9 +303,9 @@ class RecurrentStack(Layer):
         ValueError
             If a shape does not fit.
         """
-        context: _Context | tuple[ModuleType, Any, Array] = self._pop()
+        context: _Context | tuple[ModuleType, Any, tuple[int, ...]] = self._pop()
         if type(context) is tuple:
-            module, saved, x = context
+            module, saved, shape = context
             gradients = Gradients(self._parameters_of(0))
             done: tuple[Any, State] | None = module.layer_backward(
                 saved, dy, dstate, gradients.arrays, need_dx, gradients.overwrite
@@ -312,6 +313,7 @@ class RecurrentStack(Layer):
             if done is not None:
                 gradients.written()
                 return done
+            x = np.broadcast_to(np.zeros((), self.dtype), shape)  # only its shape is asked for
             context = _Context(SequenceInput("time_major", x, None, None), module, [_Pass(saved, None)], [])
         assert isinstance(context, _Context)
         source = context.source
