@@ -6,7 +6,8 @@ the value a season before for ``"seasonal"``. Optionally it is reweighted to min
 is what a median forecast should do and squares do not.
 
 Choosing a linear forecast takes thousands of small regressions. The equations are solved by SciPy and not by
-scikit-learn's `Ridge`, which takes 2 ms to check its arguments where solving takes 0.05.
+scikit-learn's `Ridge`, which takes 2 ms to check its arguments, and by LAPACK's function itself, as
+`scipy.linalg.solve` takes ten times as long as solving for the same bits.
 
 References
 ----------
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve
+from scipy.linalg.lapack import dposv
 
 from fastrnn._types import Array
 from fastrnn.tasks._lags import Indices, Recipe, Track
@@ -45,7 +46,8 @@ def _ridge(x: Array, y: Array, alpha: float, weight: Array | None = None) -> tup
     weighted = x if weight is None else x * weight[:, None]
     products = weighted.T @ x
     products.flat[:: len(products) + 1] += alpha
-    coefficients = solve(products, weighted.T @ y, assume_a="pos", overwrite_a=True, check_finite=False).T
+    _, solution, _ = dposv(products, weighted.T @ y)  # positive definite by the penalty
+    coefficients = solution.T
     return coefficients, y_mean - coefficients @ x_mean
 
 

@@ -91,12 +91,10 @@ def choose(series: Sequence[Series], recipes: Sequence[Recipe]) -> list[tuple[Ch
     cuts = [cut for cut in _FOLDS if (lengths * cut - recipes[0].horizon).clip(0).sum() >= _LEAST_ROWS]
     if not cuts:
         return [(Choice(recipes[0], 10.0, False), 1.0)]
+    parts = [_Part(series, (lengths * cut).astype(int), (lengths * (cut + 0.1)).astype(int)) for cut in cuts]
     candidates: dict[Choice, Array] = {}
     for recipe in recipes:
-        folds = [
-            _Fold(series, recipe, (lengths * cut).astype(int), (lengths * (cut + 0.1)).astype(int))
-            for cut in cuts
-        ]
+        folds = [_Fold(part, recipe) for part in parts]
 
         def errors(alpha: float, absolute: bool, folds: list[_Fold] = folds) -> Array:
             return np.concatenate([fold.errors(alpha, absolute) for fold in folds])
@@ -135,24 +133,35 @@ def _select(candidates: dict[Choice, Array]) -> list[tuple[Choice, float]]:
     ]
 
 
+class _Part:
+    """Series up to `stops`, to be fitted on up to `cuts`: what all recipes have in common."""
+
+    def __init__(self, series: Sequence[Series], cuts: Indices, stops: Indices) -> None:
+        self.cuts, self.stops = cuts, stops
+        self.series = [one.part(0, int(stop)) for one, stop in zip(series, stops, strict=True)]
+        self.scales = [fit_scale(one, "level", 1, cut) for one, cut in zip(series, cuts, strict=True)]
+        self.weights = np.stack(
+            [
+                scale.unit / step_sizes(one, cut)
+                for one, scale, cut in zip(series, self.scales, cuts, strict=True)
+            ]
+        )
+
+
 class _Fold:
     """Origins to fit on, and origins to judge on, of a recipe."""
 
-    def __init__(self, series: Sequence[Series], recipe: Recipe, cuts: Indices, stops: Indices) -> None:
-        scales = [fit_scale(one, "level", 1, cut) for one, cut in zip(series, cuts, strict=True)]
-        part = [one.part(0, int(stop)) for one, stop in zip(series, stops, strict=True)]
-        track = make_track(part, recipe, scales)
+    def __init__(self, part: _Part, recipe: Recipe) -> None:
+        cuts, stops = part.cuts, part.stops
+        track = make_track(part.series, recipe, part.scales)
         fitted = training_origins(track, cuts)
         self._track = track.bounded(fitted)
         self._steps = np.unique(np.linspace(0, recipe.horizon - 1, _MOST_STEPS).round().astype(np.int64))
         self._fitted = fitted[:: max(1, -(-len(fitted) // _MOST_FITTED))]
         judged = track.origins(np.maximum(cuts - 1, 0), np.maximum(stops - 1, 0))
         self._judged = judged[:: max(1, len(judged) // _MOST_JUDGED)]
-        sizes = [
-            scale.unit / step_sizes(one, cut) for one, scale, cut in zip(series, scales, cuts, strict=True)
-        ]
         place = np.searchsorted(track.starts, self._judged, side="right") - 1
-        self._weight = np.stack(sizes)[place][:, None]
+        self._weight = part.weights[place][:, None]
         self._median_of = self._fitted[:: max(1, len(self._fitted) // _MOST_JUDGED)]
 
     def errors(self, alpha: float, absolute: bool) -> Array:
