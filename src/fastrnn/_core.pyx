@@ -753,7 +753,7 @@ cdef bint _fits(object value, int type_number, const cnp.npy_intp *shape):
     if not cnp.PyArray_CheckExact(value):
         return False
     cdef cnp.ndarray array = <cnp.ndarray>value
-    if array.ndim != 3 or cnp.PyArray_TYPE(array) != type_number or not cnp.PyArray_ISNOTSWAPPED(array):
+    if array.ndim != 3 or not _has_type(array, type_number):
         return False
     for i in range(3):
         if shape[i] != -1 and array.shape[i] != shape[i]:

@@ -46,7 +46,9 @@ def _ridge(x: Array, y: Array, alpha: float, weight: Array | None = None) -> tup
     weighted = x if weight is None else x * weight[:, None]
     products = weighted.T @ x
     products.flat[:: len(products) + 1] += alpha
-    _, solution, _ = dposv(products, weighted.T @ y)  # positive definite by the penalty
+    _, solution, failed = dposv(products, weighted.T @ y)
+    if failed:
+        raise np.linalg.LinAlgError("the equations of a linear forecast are not positive definite")
     coefficients = solution.T
     return coefficients, y_mean - coefficients @ x_mean
 
