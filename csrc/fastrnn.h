@@ -129,7 +129,7 @@ typedef struct frnn_sequence_gradient {
     const void *dy; /* [T, N, P]; NULL: zeros; not read past a length */
     int64_t dy_t_stride, dy_n_stride;
     const void *dhn, *dcn; /* [N, P], [N, H]; NULL: zeros */
-    void *dx;              /* out [T, N, I], or NULL; zero past a length */
+    void *dx;              /* out [T, N, I], or NULL; zero past a length; x itself, or apart from all others */
     int64_t dx_t_stride, dx_n_stride;
     void *dh0, *dc0;       /* out [N, P], [N, H]; dc0 NULL unless the cell has c */
     frnn_weights dweights; /* NULL members are not computed; weight_ih is not with tokens */

@@ -38,7 +38,7 @@ typedef struct backward_job {
     void *dh_direct; /* [N][max(Pp, Hp)] */
     void *dc, *c0;   /* [N][Hp] */
     int has_direct;
-    int late_dx;            /* dx needs the work of several threads: after all steps */
+    int late_dx;            /* dx needs the work of several threads, or takes the place of x: after all else */
     int64_t begin, end;     /* steps, against the processing order, that the threads are running */
     frnn_shares shares;     /* of phase one */
     frnn_barrier *barriers; /* [shares.rows] */
@@ -95,7 +95,7 @@ static size_t carve(backward_job *job, frnn_arena *arena)
     const frnn_plan *plan = &job->plan;
     job->shares = frnn_share_out(plan, q);
     job->barriers = frnn_take_barriers(&job->shares, arena);
-    job->late_dx = job->g->dx && job->shares.units > 1;
+    job->late_dx = job->g->dx && (job->shares.units > 1 || job->g->dx == q->x);
     job->has_direct = frnn_has_direct(plan, job->g);
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
@@ -141,14 +141,14 @@ static const void *c_prev(const backward_job *job, int64_t n, int64_t t)
     return frnn_at(plan, frnn_saved_row(plan, q, n, frnn_previous(q, t)), plan->cell->c_slot * plan->Hp);
 }
 
-/* Returns whether any row has a step after this one, so that there is a recurrent product to take. */
-static int point_rows(const backward_job *job, const backward_work *w, int64_t active, int64_t t)
+/* Rows from `first` on. Returns whether any has a step after this one, so that there is a recurrent product to take. */
+static int point_rows(const backward_job *job, const backward_work *w, int64_t first, int64_t active, int64_t t)
 {
     const frnn_sequence_gradient *g = job->g;
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
     int any_next = 0;
-    for (int64_t i = 0; i < active; i++) {
+    for (int64_t i = first; i < active; i++) {
         const int64_t n = w->rows[i];
         frnn_row_backward *row = &w->step_rows[i];
         const int last = frnn_is_last(q, n, t);
@@ -185,8 +185,16 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t a
     return any_next;
 }
 
-/* The same for a regular sequence, from the pointers of the step before, where neither is near its ends. */
-static void move_rows(const backward_job *job, const backward_work *w, int64_t count)
+/* How many rows are in their midst at step s of a regular sequence: neither it nor its neighbours are at their ends. These
+ * come first. */
+static int64_t rows_amidst(const backward_job *job, const backward_work *w, int64_t count, int64_t s, int64_t guess)
+{
+    const int64_t t = frnn_time(job->q, s);
+    return s == job->q->T - 1 - job->begin || t < 2 ? 0 : frnn_active_rows(job->q, w->rows, count, t + 2, guess);
+}
+
+/* Where those read and write, from the pointers of the step before. */
+static void move_rows(const backward_job *job, const backward_work *w, int64_t amidst)
 {
     const frnn_sequence_gradient *g = job->g;
     const frnn_sequence *q = job->q;
@@ -195,7 +203,7 @@ static void move_rows(const backward_job *job, const backward_work *w, int64_t c
     const int64_t saved = back * q->N * plan->saved_stride, y = back * q->y_t_stride;
     const int64_t dy = g->dy ? back * g->dy_t_stride : 0;
     const int has_c = plan->cell->c_slot >= 0;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < amidst; i++) {
         frnn_row_backward *row = &w->step_rows[i];
         frnn_move(&row->gates_next, saved);
         frnn_move(&row->dy, dy);
@@ -255,7 +263,8 @@ static void input_gradients(const backward_job *job, const backward_work *w, int
                                     w->dx_out[i]);
 }
 
-/* Where threads shared units, dx of a row needs the work of them all: afterwards, and threads share the time. */
+/* Where threads shared units, dx of a row needs the work of them all; where it takes the place of x, that was needed for
+ * the weight gradients: afterwards, and threads share the time. */
 static void late_input_gradients(void *context, int index, int threads)
 {
     const backward_job *job = context;
@@ -362,15 +371,15 @@ static void backward_thread(void *context, int index, int threads)
                                .has_direct = job->has_direct && !plan->projects,
                                .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                                .zoneout_c = q->zoneout_c != NULL};
-    int64_t queued = 0, steps_queued = 0;
+    int64_t queued = 0, steps_queued = 0, amidst = 0;
     const int regular = frnn_is_regular(plan, q);
     for (int64_t s = q->T - 1 - job->begin; s >= q->T - job->end; s--) {
         const int64_t t = frnn_time(q, s);
         step.m = frnn_active_rows(q, w.rows, count, t, step.m);
-        const int amidst = regular && s < q->T - 2 && s < q->T - 1 - job->begin && s > 1;
-        const int any_next = amidst ? 1 : point_rows(job, &w, step.m, t);
-        if (amidst)
-            move_rows(job, &w, count);
+        if (regular)
+            amidst = rows_amidst(job, &w, count, s, amidst);
+        move_rows(job, &w, amidst);
+        const int any_next = point_rows(job, &w, amidst, step.m, t) || amidst;
         const frnn_segments *recurrent = any_next ? &plan->recurrent_segments : &none;
         if (plan->projects)
             unproject(job, &w, step.m, recurrent);
@@ -563,7 +572,7 @@ void frnn_piece_backward(const frnn_sequence_gradient *g, const frnn_seam *seam)
     for (int64_t n = 0; n < job.q->N; n++)
         load_final_gradients(&job, n);
     frnn_run_shares(backward_thread, &job, &job.shares, job.barriers, job.q->T, &job.begin, &job.end);
+    frnn_parallel(weight_thread, &job, frnn_late_threads(job.q));
     if (job.late_dx)
         frnn_parallel(late_input_gradients, &job, frnn_late_threads(job.q));
-    frnn_parallel(weight_thread, &job, frnn_late_threads(job.q));
 }

@@ -132,14 +132,14 @@ static void fill_bias_slot(const frnn_plan *plan, const forward_work *w, int64_t
                plan->size * (size_t)plan->Hp);
 }
 
-/* ---- 2: where the running rows of step t read and write ---- */
+/* ---- 2: where the running rows of step t, from `first` on, read and write ---- */
 
-static void point_rows(const forward_job *job, const forward_work *w, int64_t active, int64_t count, int64_t t,
-                       int64_t step_in_window)
+static void point_rows(const forward_job *job, const forward_work *w, int64_t first, int64_t active, int64_t count,
+                       int64_t t, int64_t step_in_window)
 {
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
-    for (int64_t i = 0; i < active; i++) {
+    for (int64_t i = first; i < active; i++) {
         const int64_t n = w->rows[i];
         frnn_row_forward *row = &w->step_rows[i];
         const int reset = frnn_is_reset(q, n, t);
@@ -174,15 +174,27 @@ static void point_rows(const forward_job *job, const forward_work *w, int64_t ac
     }
 }
 
-/* The same for a regular sequence, from the pointers of the step before, where neither is its first nor its last. */
-static void move_rows(const forward_job *job, const forward_work *w, int64_t count, int64_t step_in_window)
+/* How many rows are in their midst at step s of a regular sequence: neither it nor the step before is their first, nor it
+ * their last. These come first too. */
+static int64_t rows_amidst(const forward_job *job, const forward_work *w, int64_t count, int64_t s, int64_t guess)
+{
+    const frnn_sequence *q = job->q;
+    const int64_t t = frnn_time(q, s);
+    if (s == job->begin || t < (q->reverse ? 1 : 2))
+        return 0;
+    return frnn_active_rows(q, w->rows, count, q->reverse ? t + 2 : t + 1, guess);
+}
+
+/* Where those read and write, from the pointers of the step before. */
+static void move_rows(const forward_job *job, const forward_work *w, int64_t amidst, int64_t count,
+                      int64_t step_in_window)
 {
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
     const int64_t forth = q->reverse ? -(int64_t)plan->size : (int64_t)plan->size;
     const int64_t y = forth * q->y_t_stride, saved = q->training ? forth * q->N * plan->saved_stride : 0;
     const int has_c = plan->cell->c_slot >= 0;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < amidst; i++) {
         frnn_row_forward *row = &w->step_rows[i];
         row->gates_in = frnn_at(plan, w->gates, (step_in_window * count + i) * plan->gates_stride);
         frnn_move_out(&row->saved, saved);
@@ -286,6 +298,7 @@ static void forward_thread(void *context, int index, int threads)
     const int alone = q->T == 1 && count <= 2 && !q->input_table && frnn_one_product(plan) &&
                       q->layer.format != FRNN_WEIGHTS_INT8; /* which rounds x and h anew in every product */
     const int regular = frnn_is_regular(plan, q);
+    int64_t amidst = 0;
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {
         const int64_t s1 = FRNN_MIN(s0 + w.window, job->end);
         if (!q->input_table && !alone)
@@ -293,10 +306,10 @@ static void forward_thread(void *context, int index, int threads)
         for (int64_t s = s0; s < s1; s++) {
             const int64_t t = frnn_time(q, s);
             step.m = frnn_active_rows(q, w.rows, count, t, step.m);
-            if (regular && s > FRNN_MAX(1, job->begin) && s < q->T - 1)
-                move_rows(job, &w, count, s - s0);
-            else
-                point_rows(job, &w, step.m, count, t, s - s0);
+            if (regular)
+                amidst = rows_amidst(job, &w, count, s, amidst);
+            move_rows(job, &w, amidst, count, s - s0);
+            point_rows(job, &w, amidst, step.m, count, t, s - s0);
             step.backwards = (s + q->phase) & 1;
             if (alone)
                 lone_step(job, &w, count, step);

@@ -99,7 +99,7 @@ FRNN_INLINE int64_t frnn_active_rows(const frnn_sequence *sequence, const int64_
                                      int64_t guess)
 {
     if (!sequence->lengths)
-        return count;
+        return t < sequence->T ? count : 0;
     while (guess < count && sequence->lengths[rows[guess]] > t)
         guess++;
     while (guess > 0 && sequence->lengths[rows[guess - 1]] <= t)
@@ -149,11 +149,10 @@ FRNN_INLINE void *frnn_saved_row(const frnn_plan *plan, const frnn_sequence *q, 
     return frnn_at(plan, q->saved, (t * q->N + n) * plan->saved_stride);
 }
 
-/* Whether time alone tells where a row reads and writes: then the steps in the midst of a sequence differ by strides. */
+/* Whether time alone tells where a row reads and writes: then the steps in the midst of a row differ by strides. */
 FRNN_INLINE int frnn_is_regular(const frnn_plan *plan, const frnn_sequence *q)
 {
-    return !q->lengths && !q->resets && !q->hidden_mask && !q->zoneout_h && !q->zoneout_c && !q->input_table &&
-           !plan->projects;
+    return !q->resets && !q->hidden_mask && !q->zoneout_h && !q->zoneout_c && !q->input_table && !plan->projects;
 }
 
 FRNN_INLINE void frnn_move(const void **pointer, int64_t bytes)

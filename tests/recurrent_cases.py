@@ -20,6 +20,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "lengths": {"lengths": True},
     "resets": {"resets": True},
     "reverse": {"reverse": True},
+    "reverse_lengths": {"reverse": True, "lengths": True},
     "reverse_ragged": {"reverse": True, "lengths": True, "resets": True},
     "input_mask": {"input_mask": True},
     "hidden_mask": {"hidden_mask": True},

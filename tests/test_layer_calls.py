@@ -53,6 +53,36 @@ def test_converting_one_argument_changes_nothing(name: str, options: dict[str, A
     same_bits(called(layer, **{**arguments, given: converted(arguments[given])}), plain)
 
 
+@pytest.mark.parametrize(("name", "options"), CELL_LAYERS, ids=CELL_LAYER_IDS)
+@pytest.mark.parametrize("lengths", [[4, 0, 2], [0, 0, 0], [1, 4, 4]], ids=str)
+@pytest.mark.parametrize("read_only", [False, True], ids=["x to be copied", "x as it is"])
+def test_lengths(name: str, options: dict[str, Any], lengths: list[int], read_only: bool) -> None:
+    layer = make(name, options)
+    x, state, dy, dstate = problem(layer)
+    x[np.arange(T)[:, None] >= lengths] = np.nan
+    given = x.copy()
+    x.flags.writeable = not read_only
+    rows = np.array(lengths)
+
+    def called_with(value: Any) -> list[np.ndarray]:
+        layer.zero_grad()
+        results = [layer.eval()(x, state, value), layer.train()(x, state, value)]
+        rows.fill(T)
+        results.append(layer.backward(dy, dstate))
+        rows[...] = lengths
+        return leaves([*results, *(p.grad.copy() for p in layer.parameters())])
+
+    same_bits(called_with(rows), called_with(list(lengths)))
+    same_bits([x], [given])
+
+
+@pytest.mark.parametrize("lengths", [[4, 5, 1], [-1, 0, 0], [4, 4], [[4, 4, 4]], 4])
+def test_lengths_that_do_not_fit(lengths: Any) -> None:
+    layer = make("GRU", {})
+    with pytest.raises(ValueError, match="lengths must"):
+        layer(np.zeros((T, N, INPUT), np.float32), lengths=np.array(lengths))
+
+
 @pytest.mark.parametrize("noise", ["input_dropout", "recurrent_dropout", "zoneout", "weight_dropout"])
 def test_noise_is_not_forgotten(noise: str) -> None:
     options = {noise: 0.5}
@@ -119,7 +149,7 @@ def test_the_backend_leaves_what_it_would_have_to_convert(cell: str) -> None:
         states += [(part, c) for part in states[:4]]
     for other in states:
         assert native.layer_forward(packed, x, other) is None
-        saved = native.layer_forward(packed, x, state, True)[2]
+        saved = native.layer_forward(packed, x, state, training=True)[2]
         grads = [None if p is None else p.grad for p in layer._parameters_of(0)]
         assert native.layer_backward(saved, dy, other, grads, True, False) is None
         assert native.layer_backward(saved, dy[0], state, grads, True, False) is None

@@ -298,6 +298,33 @@ def test_gradients_are_written_over_anything(cell: str, lengths, module) -> None
         assert_same_bits(a, b, name)
 
 
+@pytest.mark.parametrize("module", [native, reference], ids=["native", "reference"])
+@pytest.mark.parametrize("checkpoint_every", [None, 2])
+@pytest.mark.parametrize("features", ["plain", "everything"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_dx_may_take_the_place_of_x(cell: str, features: str, checkpoint_every, module) -> None:
+    p = make_problem(cell, T, N, K, H, dtype=np.float32, **FEATURES[features])
+    p.options["checkpoint_every"] = checkpoint_every
+    expected = run(module, p)
+    *_, saved = forward(module, p, training=True)
+    grads = zeros_like(p.weights)
+    dx, dh0, dc0 = module.rnn_backward(saved, p.dy, p.dhn, p.dcn, grads=grads, out=p.x)
+    assert dx is p.x
+    for name, a in zip(expected._fields[3:], (dx, dh0, dc0, *grads), strict=True):
+        assert_same_bits(a, getattr(expected, name), name)
+
+
+@pytest.mark.parametrize("module", [native, reference], ids=["native", "reference"])
+def test_dx_into_a_slice(module) -> None:
+    p = make_problem("lstm", T, N, K, H, dtype=np.float32, lengths=True)
+    expected = run(module, p).dx
+    wide = np.full((N, T, K + 3), np.nan, np.float32).swapaxes(0, 1)
+    *_, saved = forward(module, p, training=True)
+    module.rnn_backward(saved, p.dy, p.dhn, p.dcn, grads=zeros_like(p.weights), out=wide[..., 1 : 1 + K])
+    assert_same_bits(wide[..., 1 : 1 + K], expected)
+    assert np.isnan(wide[..., 0]).all() and np.isnan(wide[..., 1 + K :]).all()
+
+
 def test_saved_is_consumed() -> None:
     p = make_problem("gru", T, N, K, H, dtype=np.float32)
     *_, saved = forward(native, p, training=True)

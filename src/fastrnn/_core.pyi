@@ -80,7 +80,12 @@ def rnn_forward(
     embedding: Array | None = None,
 ) -> tuple[Array, Array, Array | None, Saved | None]: ...
 def layer_forward(
-    packed: Packed, x: Any, state: Any, training: bool = False, checkpoint_every: int | None = None
+    packed: Packed,
+    x: Any,
+    state: Any,
+    lengths: NDArray[np.int64] | None = None,
+    training: bool = False,
+    checkpoint_every: int | None = None,
 ) -> tuple[Array, Any, Saved | None] | None: ...
 def layer_backward(
     saved: Saved,
@@ -99,6 +104,7 @@ def rnn_backward(
     grads: CellWeights,
     need_dx: bool = True,
     overwrite: bool = False,
+    out: Array | None = None,
 ) -> tuple[Array | None, Array, Array | None]: ...
 def pack_linear(
     weight: Array, bias: Array | None = None, training: bool = False, format: str | None = None

@@ -15,7 +15,7 @@ cimport numpy as cnp
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.math cimport sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
-from libc.string cimport memmove, memset
+from libc.string cimport memcpy, memmove, memset
 
 cnp.import_array()
 
@@ -368,7 +368,7 @@ cdef enum:
 
 cdef cnp.ndarray _empty(int ndim, cnp.npy_intp *shape, int type_number):
     """An array for results. Large ones lie in blocks of the cache too: their pages have been touched before."""
-    cdef size_t bytes = 8 if type_number == cnp.NPY_FLOAT64 else 4
+    cdef size_t bytes = 4 if type_number == cnp.NPY_FLOAT32 else 8
     cdef int i
     cdef Buffer buffer
     cdef cnp.ndarray array
@@ -480,6 +480,13 @@ cdef bint _rows_contiguous(cnp.ndarray array):
 cdef cnp.ndarray _strided(str name, object value, int type_number, int ndim, const cnp.npy_intp *shape):
     cdef cnp.ndarray array = _checked(name, value, type_number, ndim, shape)
     return array if _rows_contiguous(array) else np.array(array, order="C")
+
+
+cdef cnp.ndarray _output(object out, int type_number, const cnp.npy_intp *shape):
+    cdef cnp.ndarray array = _checked("out", out, type_number, 3, shape)
+    if not _rows_contiguous(array) or not cnp.PyArray_ISWRITEABLE(array):
+        raise ValueError("out must be writable with a contiguous last axis")
+    return array
 
 
 cdef int64_t _stride(cnp.ndarray array, int axis):
@@ -689,6 +696,7 @@ cdef class Saved:
     cdef Packed packed
     cdef Buffer memory
     cdef cnp.ndarray embedding  # [V, I] if x was rows of it
+    cdef object own_x  # x if it is a copy that nobody else has: dx takes its place
     cdef list keep
 
     @property
@@ -728,7 +736,7 @@ def rnn_forward(Packed packed not None, x, h0=None, c0=None, *, lengths=None, re
                     training, checkpoint_every, embedding, False)
 
 
-def layer_forward(Packed packed not None, x, state, bint training=False, checkpoint_every=None):
+def layer_forward(Packed packed not None, x, state, lengths=None, bint training=False, checkpoint_every=None):
     """A layer of one direction, from and to a caller's arrays, or None where one needs to be converted."""
     cdef int type_number = _type_number(packed.layer.dtype)
     cdef cnp.npy_intp[3] shape = [-1, -1, packed.layer.input_size]
@@ -738,12 +746,21 @@ def layer_forward(Packed packed not None, x, state, bint training=False, checkpo
     if parts is None:
         return None
     h0, c0 = parts
+    given = x
+    cdef const int64_t *reach = NULL
+    if lengths is not None:
+        lengths = _lengths(lengths, (<cnp.ndarray>x).shape[1], (<cnp.ndarray>x).shape[0])
+        if lengths is None:
+            return None
+        reach = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>lengths)
     if training:
-        x, h0, c0 = _kept(x), _kept(h0), _kept(c0)
-    y, hn, cn, saved = _forward(packed, x, h0, c0, None, None, False, None, None, None, None, None, training,
+        x, h0, c0 = _kept(x, reach), _kept(h0), _kept(c0)
+    y, hn, cn, saved = _forward(packed, x, h0, c0, lengths, None, False, None, None, None, None, None, training,
                                 checkpoint_every, None, True)
     if training:
         cnp.PyArray_CLEARFLAGS(y, cnp.NPY_ARRAY_WRITEABLE)
+        if x is not given:
+            (<Saved>saved).own_x = x
     return y, hn if cn is None else (hn, cn), saved
 
 
@@ -777,20 +794,51 @@ cdef tuple _state_parts(Packed packed, object state, cnp.npy_intp N):
     return (h, c) if _fits(h, type_number, h_shape) else None
 
 
-cdef _kept(object value):
-    """An array that no later write of the caller reaches: `value` itself if it is read-only."""
+cdef _kept(object value, const int64_t *lengths=NULL):
+    """An array that no later write of the caller reaches: `value` itself if it is read-only.
+
+    With lengths of the rows of ``value [T, N, .]``, what lies past them is left out.
+    """
     cdef cnp.ndarray array, copy
+    cdef int64_t t, n
     if value is None or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>value):
         return value
     array = <cnp.ndarray>value
     copy = _empty(array.ndim, array.shape, cnp.PyArray_TYPE(array))
+    if lengths == NULL or not _rows_contiguous(array):
+        cnp.PyArray_CopyInto(copy, array)
+        return copy
+    cdef char *to = <char *>cnp.PyArray_DATA(copy)
+    cdef const char *source = <const char *>cnp.PyArray_DATA(array)
+    cdef size_t row = array.shape[2] * cnp.PyArray_ITEMSIZE(array)
+    for t in range(array.shape[0]):
+        for n in range(array.shape[1]):
+            if t < lengths[n]:
+                memcpy(to + t * copy.strides[0] + n * copy.strides[1],
+                       source + t * array.strides[0] + n * array.strides[1], row)
+    return copy
+
+
+cdef _lengths(object value, cnp.npy_intp N, int64_t T):
+    """A copy of int64 ``[N]`` with every entry in 0..T, or None."""
+    cdef int64_t n
+    if not cnp.PyArray_CheckExact(value):
+        return None
+    cdef cnp.ndarray copy, array = <cnp.ndarray>value
+    if array.ndim != 1 or array.shape[0] != N or not _has_type(array, cnp.NPY_INT64):
+        return None
+    copy = _empty(1, &N, cnp.NPY_INT64)
     cnp.PyArray_CopyInto(copy, array)
+    cdef const int64_t *p = <const int64_t *>cnp.PyArray_DATA(copy)
+    for n in range(N):
+        if p[n] < 0 or p[n] > T:
+            return None
     return copy
 
 
 cdef tuple _forward(Packed packed, x, h0, c0, lengths, resets, bint reverse, input_mask, hidden_mask, zoneout_h,
                     zoneout_c, out, bint training, checkpoint_every, embedding, bint layered):
-    """`layered`: states have an axis of one layer in front."""
+    """`layered`: states have an axis of one layer in front, and lengths are checked and nobody else's."""
     cdef frnn_sequence q
     cdef list keep = []
     cdef int type_number = _type_number(packed.layer.dtype)
@@ -825,9 +873,7 @@ cdef tuple _forward(Packed packed, x, h0, c0, lengths, resets, bint reverse, inp
     if out is None:
         y = _empty(3, TNP, type_number)
     else:
-        y = _checked("out", out, type_number, 3, TNP)
-        if not _rows_contiguous(y) or not cnp.PyArray_ISWRITEABLE(y):
-            raise ValueError("out must be writable with a contiguous last axis")
+        y = _output(out, type_number, TNP)
         if _may_overlap(y, x_array):
             x_array = np.array(x_array, order="C")
     hn = _empty(axes, &LNP[first], type_number)
@@ -849,7 +895,7 @@ cdef tuple _forward(Packed packed, x, h0, c0, lengths, resets, bint reverse, inp
     q.c0 = _pointer(keep, "c0", c0, type_number, axes, &LNH[first])
     if lengths is not None:
         # A copy: backward indexes memory by them again.
-        keep.append(_ids("lengths", np.array(lengths), 1, NP, 0, T, 0))
+        keep.append(lengths if layered else _ids("lengths", np.array(lengths), 1, NP, 0, T, 0))
         q.lengths = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>keep[-1])
     if resets is not None:
         q.resets = <const uint8_t *>_pointer(keep, "resets", np.asarray(resets, bool), cnp.NPY_BOOL, 2, TNP)
@@ -885,9 +931,10 @@ cdef tuple _forward(Packed packed, x, h0, c0, lengths, resets, bint reverse, inp
     return y, hn, cn, saved
 
 
-def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bint need_dx=True, bint overwrite=False):
+def rnn_backward(Saved saved not None, dy=None, dhn=None, dcn=None, *, grads, bint need_dx=True, bint overwrite=False,
+                 out=None):
     """BPTT through one forward; adds to grads or writes them, uses `saved` up; see docs/protocols.md."""
-    return _backward(saved, dy, dhn, dcn, grads, need_dx, overwrite, False)
+    return _backward(saved, dy, dhn, dcn, grads, need_dx, overwrite, out, False)
 
 
 def layer_backward(Saved saved not None, dy, dstate, grads, bint need_dx, bint overwrite):
@@ -899,11 +946,11 @@ def layer_backward(Saved saved not None, dy, dstate, grads, bint need_dx, bint o
     cdef tuple parts = _state_parts(packed, dstate, saved.q.N)
     if parts is None:
         return None
-    dx, dh0, dc0 = _backward(saved, dy, parts[0], parts[1], grads, need_dx, overwrite, True)
+    dx, dh0, dc0 = _backward(saved, dy, parts[0], parts[1], grads, need_dx, overwrite, saved.own_x, True)
     return dx, dh0 if dc0 is None else (dh0, dc0)
 
 
-cdef tuple _backward(Saved saved, dy, dhn, dcn, grads, bint need_dx, bint overwrite, bint layered):
+cdef tuple _backward(Saved saved, dy, dhn, dcn, grads, bint need_dx, bint overwrite, out, bint layered):
     cdef frnn_sequence_gradient g
     cdef frnn_sequence q = saved.q
     cdef Packed packed = saved.packed
@@ -941,10 +988,15 @@ cdef tuple _backward(Saved saved, dy, dhn, dcn, grads, bint need_dx, bint overwr
         embedding = cnp.PyArray_DATA(saved.embedding)
         g.dtable = memset(dtable.data, 0, frnn_input_table_size(&q.layer, V))
     if need_dx:
-        dx = _empty(2 if by_table else 3, TNI, type_number)
+        if out is None:
+            dx = _empty(2 if by_table else 3, TNI, type_number)
+        elif by_table:
+            raise ValueError("out must be None with an embedding")
+        else:
+            dx = _output(out, type_number, TNI)
         dx_data = cnp.PyArray_DATA(dx)
         if not by_table:
-            g.dx, g.dx_t_stride, g.dx_n_stride = dx_data, N * I, I
+            g.dx, g.dx_t_stride, g.dx_n_stride = dx_data, _stride(dx, 0), _stride(dx, 1)
     dh0 = _empty(axes, &LNP[first], type_number)
     g.dh0 = cnp.PyArray_DATA(dh0)
     if packed.has_c:
@@ -960,7 +1012,7 @@ cdef tuple _backward(Saved saved, dy, dhn, dcn, grads, bint need_dx, bint overwr
         if by_table:
             frnn_input_table_backward(&q.layer, q.packed, V, embedding, dtable.data, dx_data, g.dweights.weight_ih,
                                       overwrite, table_threads, table_scratch.data)
-    saved.keep = saved.embedding = None
+    saved.keep = saved.embedding = saved.own_x = None
     return dx, dh0, dc0
 
 

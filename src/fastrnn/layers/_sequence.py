@@ -82,6 +82,11 @@ class SequenceInput:
         return shifted
 
     @property
+    def own_x(self) -> Array | None:
+        """`x` if it is real and a copy that nobody else has, of a sequence kept for backward."""
+        return self.x if self.embedded is None and self.x.flags.writeable else None
+
+    @property
     def table(self) -> Array | None:
         """``[V, I]`` if `x` are rows of it."""
         return None if self.embedded is None else self.embedded.table

@@ -188,8 +188,8 @@ class RecurrentStack(Layer):
             If something is not numeric, lengths are not integers or resets not boolean.
         """
         training = self.training
-        if self._plain and lengths is None and resets is None:
-            done = self._run_plain(x, state)
+        if self._plain and resets is None:
+            done = self._run_plain(x, state, lengths)
             if done is not None:
                 return done
         source = read_sequence(
@@ -248,7 +248,7 @@ class RecurrentStack(Layer):
             self._push(_Context(source, module, passes, masks))
         return source.restore(y), self._layout.give(hn, cn, unbatched)
 
-    def _run_plain(self, x: Any, state: State) -> tuple[Array, State] | None:
+    def _run_plain(self, x: Any, state: State, lengths: Any) -> tuple[Array, State] | None:
         """Run one layer in one direction on arrays that need no conversion, else return None.
 
         A step of one row takes a microsecond, and the questions of the general way take several.
@@ -258,7 +258,7 @@ class RecurrentStack(Layer):
         module, training = backend.active(), self.training
         few = training and worth_borrowing(x.shape[0], x.shape[1], self._sizes[0])
         packed = self._packs[0].get(module, self._lookups[0](self), training, self._pack, few)
-        done = module.layer_forward(packed, x, state, training, self.checkpoint_every)
+        done = module.layer_forward(packed, x, state, lengths, training, self.checkpoint_every)
         if done is None:
             return None
         y, final, saved = done
@@ -335,6 +335,7 @@ class RecurrentStack(Layer):
                     None if dhn is None else dhn[s],
                     None if dcn is None else dcn[s],
                     need_dx=need_dx or k > 0,
+                    out=source.own_x if s == 0 and need_dx else None,
                 )
                 dx = part if dx is None else np.add(dx, part, out=dx)
             # (1) dropout between layers
@@ -429,17 +430,21 @@ class RecurrentStack(Layer):
     def _pack(self, engine: ModuleType, weights: Sequence[Array | None], training: bool, borrow: bool) -> Any:
         return engine.pack_weights(self.cell, CellWeights._make(weights), training, self.quantized, borrow)
 
-    def _backward_one(self, s: int, done: _Pass, run: Callable[..., Any], *args: Any, need_dx: bool) -> Any:
+    def _backward_one(
+        self, s: int, done: _Pass, run: Callable[..., Any], *args: Any, need_dx: bool, out: Array | None
+    ) -> Any:
         """Call the backend's backward for state s with the arrays that gradients are added to."""
         parameters = self._parameters_of(s)
         if done.weight_mask is None:
             gradients = Gradients(parameters)
             grads = CellWeights._make(gradients.arrays)
-            result = run(done.saved, *args, grads=grads, need_dx=need_dx, overwrite=gradients.overwrite)
+            result = run(
+                done.saved, *args, grads=grads, need_dx=need_dx, overwrite=gradients.overwrite, out=out
+            )
             gradients.written()
             return result
         grads = CellWeights._make([None if p is None else p.grad for p in parameters])
         masked = grads._replace(weight_hh=np.zeros_like(grads.weight_hh))
-        result = run(done.saved, *args, grads=masked, need_dx=need_dx)
+        result = run(done.saved, *args, grads=masked, need_dx=need_dx, out=out)
         grads.weight_hh[...] += masked.weight_hh * done.weight_mask
         return result

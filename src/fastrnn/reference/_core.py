@@ -45,7 +45,12 @@ def current_isa() -> str:
 
 
 def layer_forward(
-    packed: Any, x: Any, state: Any, training: bool = False, checkpoint_every: int | None = None
+    packed: Any,
+    x: Any,
+    state: Any,
+    lengths: Any = None,
+    training: bool = False,
+    checkpoint_every: int | None = None,
 ) -> None:
     """Leave every call to `rnn_forward`: there is no time to be saved here."""
 

@@ -158,8 +158,11 @@ def rnn_backward(
     grads: CellWeights,
     need_dx: bool = True,
     overwrite: bool = False,
+    out: Array | None = None,
 ) -> tuple[Array | None, Array, Array | None]:
     """Backpropagate through time; see ``docs/protocols.md`` for every argument."""
+    if out is not None and saved.embedding is not None:
+        raise ValueError("out must be None with an embedding")
     steps = saved.take()
     if overwrite:
         for grad in grads:
@@ -169,7 +172,10 @@ def rnn_backward(
     w, cell, dtype = packed.weights, CELL_STEPS[packed.cell], packed.dtype
     dh = _state(dhn, N, packed.proj_size or packed.hidden_size, dtype)
     dc = _state(dcn, N, packed.hidden_size, dtype) if packed.counts.has_c else None
-    dx = np.zeros((T, N, packed.input_size), dtype) if need_dx else None
+    dx = None
+    if need_dx:
+        dx = np.empty((T, N, packed.input_size), dtype) if out is None else out
+        dx[...] = 0
     with np.errstate(all="ignore"):
         for t, rows, reset, x_t, cell_saved, keep_h, keep_c in reversed(steps):
             dh_new = dh[rows] if dy is None else dh[rows] + dy[t, rows]
