@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,9 @@ settings.load_profile("repeatable")
 
 # No test opens a window.
 os.environ["MPLBACKEND"] = "Agg"
+
+# Whoever starts this in the background of a shell without job control has it ignore Ctrl-C, which tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOLD = pytest.StashKey[list[str]]()
 

@@ -70,14 +70,15 @@ FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     }
 }
 
-/* Whether the second-level cache does not keep the weights of this walk from one step to the next, and several tiles that
- * can fetch them ahead use panel p. */
+/* Whether the second-level cache keeps too little of the weights of this walk from one step to the next, and several tiles
+ * that can fetch them ahead use a panel. Two tiles have little time to do so: hardware fetches faster, if it is not far. */
 FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
 {
     const frnn_panels *b = w->b;
     const int64_t bytes = b->depth * b->gates * (w->unit1 - w->unit0) * (int64_t)sizeof(real);
+    const int64_t halves = w->m > 2 * TILE_ROWS(NV) ? 3 : 6; /* of that cache, that are too much for it */
     return NV >= 3 && w->m > TILE_ROWS(NV) && !b->format && w->segments->count &&
-           bytes > frnn_cpu_l2_cache_bytes() / 4 * 3;
+           bytes >= frnn_cpu_l2_cache_bytes() / 2 * halves;
 }
 
 /* A panel of such weights, and of the next one what its first tiles want. It may be larger than the cache itself: so it comes
