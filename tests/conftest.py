@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
@@ -20,15 +21,16 @@ os.environ["MPLBACKEND"] = "Agg"
 # Whoever starts this in the background of a shell without job control has it ignore Ctrl-C, which tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-TOLD = pytest.StashKey[list[str]]()
-
 
 @pytest.fixture
-def told(request: pytest.FixtureRequest) -> list[str]:
-    """Lines to show at the end of the run, whether or not anything failed."""
-    return request.config.stash.setdefault(TOLD, [])
+def told(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Keep a line to show at the end of the run, whether or not anything failed."""
+    return lambda line: request.node.user_properties.append(("told", line))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in config.stash.get(TOLD, []):
-        terminalreporter.write_line(line)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    # Reports come from other processes too, with what was told there.
+    for report in terminalreporter.getreports(""):
+        for name, line in report.user_properties if report.when == "call" else ():
+            if name == "told":
+                terminalreporter.write_line(line)

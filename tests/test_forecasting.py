@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from fastrnn import serialization
 from fastrnn.errors import TrainingInterrupted
 from fastrnn.tasks import Forecaster, SequenceRegressor
-from fastrnn.tasks._linear_forecast import _ridge
+from fastrnn.tasks._linear_forecast import _equations, _ridge
 from fastrnn.training import TrainingEvent
 
 Y = weekly()
@@ -578,4 +578,4 @@ def test_targets(target: str) -> None:
 def test_equations_without_a_solution_are_an_error() -> None:
     x = np.random.default_rng(0).standard_normal((20, 3))
     with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
-        _ridge(x, x[:, :1], -1e3)
+        _ridge(_equations(x, x[:, :1]), -1e3)

@@ -19,8 +19,9 @@ E. J. Schlossmacher: An iterative technique for absolute deviations curve fittin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,28 +30,136 @@ from scipy.linalg.lapack import dposv
 from fastrnn._types import Array
 from fastrnn.tasks._lags import Indices, Recipe, Track
 
-__all__ = ["LinearForecast", "LinearPool"]
+__all__ = ["LinearForecast", "LinearPool", "Rows"]
+
+_T = TypeVar("_T")
 
 _MOST_ROWS = 50_000  # origins that are fitted on; more change nothing but the time
 _REWEIGHTINGS = 10
 _WORK = 2e10
 _CHUNK = 20_000  # origins that are computed at once, so that memory stays bounded
+_KEPT_BYTES = 10_000_000  # of rows that are kept for further forecasts, all variables together
 
 
-def _ridge(x: Array, y: Array, alpha: float, weight: Array | None = None) -> tuple[Array, Array]:
-    """Coefficients ``[H, p]`` and intercepts ``[H]`` for rows ``[M, p]`` and outcomes ``[M, H]``."""
+class _Equations(NamedTuple):
+    """Of a ridge regression, but for the penalty."""
+
+    products: Array
+    """``[p, p]``"""
+    targets: Array
+    """``[p, H]``"""
+    x_mean: Array
+    y_mean: Array
+
+
+def _equations(x: Array, y: Array, weight: Array | None = None) -> _Equations:
+    """Of rows ``[M, p]`` and outcomes ``[M, H]``."""
     x_mean, y_mean = (
         array.mean(axis=0) if weight is None else weight @ array / weight.sum() for array in (x, y)
     )
     x, y = x - x_mean, y - y_mean
     weighted = x if weight is None else x * weight[:, None]
-    products = weighted.T @ x
+    return _Equations(weighted.T @ x, weighted.T @ y, x_mean, y_mean)
+
+
+def _ridge(equations: _Equations, alpha: float) -> tuple[Array, Array]:
+    """Coefficients ``[H, p]`` and intercepts ``[H]``."""
+    products = equations.products.copy()
     products.flat[:: len(products) + 1] += alpha
-    _, solution, failed = dposv(products, weighted.T @ y)
+    _, solution, failed = dposv(products, equations.targets)
     if failed:
         raise np.linalg.LinAlgError("the equations of a linear forecast are not positive definite")
     coefficients = solution.T
-    return coefficients, y_mean - coefficients @ x_mean
+    return coefficients, equations.y_mean - coefficients @ equations.x_mean
+
+
+class _Regression:
+    """Columns of unit variance for the rows ``[M, p]``, and outcomes ``[M, H]`` where they are there."""
+
+    def __init__(self, rows: Array, wanted: Array, there: NDArray[np.bool_]) -> None:
+        self.mean, spread = rows.mean(axis=0), rows.std(axis=0)
+        # What hardly ever moves says nothing, and would say a lot once it moves.
+        live = spread > 1e-8 * np.maximum(np.abs(self.mean), 1.0)
+        self.spread = np.where(live, spread, 1.0)
+        self.x = np.where(live, (rows - self.mean) / self.spread, 0.0)
+        self.wanted, self.there = wanted, there
+
+    @cached_property
+    def equations(self) -> list[tuple[slice, _Equations]]:
+        """For all steps ahead at once if every outcome is there, else for each that has any."""
+        if self.there.all():
+            return [(slice(None), _equations(self.x, self.wanted))]
+        return [
+            (slice(h, h + 1), _equations(self.x[known], self.wanted[known, h, None]))
+            for h, known in enumerate(self.there.T)
+            if known.any()
+        ]
+
+
+class Rows:
+    """What linear forecasts with the recipe of a track see at the origins ``t [M]``.
+
+    It is looked up once for all of them, as long as that does not take much memory.
+
+    Parameters
+    ----------
+    track : Track
+        Series and recipe.
+    t : int array, [M]
+        Origins.
+    steps : int array, [H'], optional
+        Indices of the steps ahead. Default: all.
+    """
+
+    def __init__(self, track: Track, t: Indices, steps: Indices | None = None) -> None:
+        self.track, self.t = track, t
+        self.recipe = track.recipe
+        self.steps = np.arange(track.recipe.horizon) if steps is None else steps
+        self._kept: dict[Any, Any] = {}
+
+    @cached_property
+    def reference(self) -> Array:
+        """``[M, H', V]``."""
+        return np.ascontiguousarray(self.track.reference(self.t)[:, self.steps])
+
+    @cached_property
+    def outcomes(self) -> tuple[Array, NDArray[np.bool_]]:
+        """Values that came, ``[M, H', V]``, and which of them are there."""
+        outcomes, there = self.track.outcomes(self.t)
+        return outcomes[:, self.steps], there[:, self.steps]
+
+    def lags(self, v: int) -> Array:
+        """What does not depend on the step ahead, ``[M, p]``, for a variable."""
+        return self._once(v, lambda: self.track.lags(self.t, v), lambda lags: lags.nbytes)
+
+    def known(self, place: int) -> Array:
+        """What is known about a step ahead, ``[M, K]``; steps[place] is its index."""
+        known: Array = self.track.known[self.t + self.steps[place] + 1]
+        return known
+
+    def regression(self, v: int, place: int | None = None) -> _Regression:
+        """For a variable; for one step ahead, or for all of them if nothing is known about them."""
+
+        def make() -> _Regression:
+            outcomes, there = self.outcomes
+            wanted, there = (outcomes - self.reference)[..., v], there[..., v]
+            lags = self.track.lags(self.t, v)
+            if place is None:
+                return _Regression(lags, wanted, there)
+            rows = np.concatenate([lags, self.known(place)], axis=1)
+            return _Regression(rows, wanted[:, place, None], there[:, place, None])
+
+        places = 1 if place is None else len(self.steps)
+        return self._once((v, place), make, lambda regression: regression.x.nbytes * places)
+
+    def _once(self, key: Any, make: Callable[[], _T], size: Callable[[_T], int]) -> _T:
+        if key in self._kept:
+            kept: _T = self._kept[key]
+            return kept
+        made = make()
+        if size(made) * self.recipe.variables <= _KEPT_BYTES:
+            self._kept[key] = made
+        return made
 
 
 class LinearForecast:
@@ -83,61 +192,39 @@ class LinearForecast:
 
     def fit(self, track: Track, t: Indices) -> LinearForecast:
         """Fit at the origins ``t [M]``; outcomes that are missing do not count."""
-        self.recipe = recipe = track.recipe
-        t = t[:: max(1, -(-len(t) // _MOST_ROWS))]
-        outcomes, there = track.outcomes(t)
-        wanted = outcomes - track.reference(t)
-        if self._steps is not None:
-            wanted, there = wanted[:, self._steps], there[:, self._steps]
+        return self.fit_rows(Rows(track, t[:: max(1, -(-len(t) // _MOST_ROWS))], self._steps))
+
+    def fit_rows(self, rows: Rows) -> LinearForecast:
+        """Fit on rows with the same steps ahead."""
+        self.recipe = recipe = rows.recipe
         self.coefficients, self.intercepts = [], []
         for v in range(recipe.variables):
-            lags = track.lags(t, v)
-            if recipe.known:
-                steps = [
-                    self._solve(
-                        np.concatenate([lags, track.known[t + h + 1]], axis=1),
-                        wanted[:, place, None, v],
-                        there[:, place, None, v],
-                    )
-                    for place, h in enumerate(self._ahead())
-                ]
-                coefficients, intercepts = (np.concatenate(part) for part in zip(*steps, strict=True))
-            else:
-                coefficients, intercepts = self._solve(lags, wanted[..., v], there[..., v])
+            places: Sequence[int | None] = range(len(rows.steps)) if recipe.known else [None]
+            solved = [self._solve(rows.regression(v, place)) for place in places]
+            coefficients, intercepts = (np.concatenate(part) for part in zip(*solved, strict=True))
             self.coefficients.append(coefficients)
             self.intercepts.append(intercepts)
         return self
 
-    def _solve(self, rows: Array, wanted: Array, there: NDArray[np.bool_]) -> tuple[Array, Array]:
-        """Coefficients ``[H, p]`` and intercepts ``[H]`` for outcomes ``[M, H]``."""
-        mean, spread = rows.mean(axis=0), rows.std(axis=0)
-        # What hardly ever moves says nothing, and would say a lot once it moves.
-        live = spread > 1e-8 * np.maximum(np.abs(mean), 1.0)
-        spread = np.where(live, spread, 1.0)
-        x = np.where(live, (rows - mean) / spread, 0.0)
-        H = wanted.shape[1]
-        coefficients, intercepts = np.zeros((H, x.shape[1])), np.zeros(H)
+    def _solve(self, r: _Regression) -> tuple[Array, Array]:
+        """Coefficients ``[H, p]`` and intercepts ``[H]``."""
+        H, p = r.wanted.shape[1], r.x.shape[1]
+        coefficients, intercepts = np.zeros((H, p)), np.zeros(H)
         if np.isinf(self.alpha):
             return coefficients, intercepts
-        if there.all():
-            coefficients, intercepts = _ridge(x, wanted, self.alpha)
-        else:
-            for h in range(H):
-                if there[:, h].any():
-                    known = there[:, h]
-                    (coefficients[h],), (intercepts[h],) = _ridge(
-                        x[known], wanted[known, h, None], self.alpha
-                    )
+        for steps, equations in r.equations:
+            coefficients[steps], intercepts[steps] = _ridge(equations, self.alpha)
         if self.absolute:
-            most = int(self._work / (_REWEIGHTINGS * H * x.shape[1] ** 2)) + 1
-            every = max(1, -(-len(x) // most))
+            most = int(self._work / (_REWEIGHTINGS * H * p**2)) + 1
+            every = max(1, -(-len(r.x) // most))
             for h in range(H):
-                kept = there[::every, h]
+                kept = r.there[::every, h]
                 if kept.any():
-                    self._reweight(x[::every][kept], wanted[::every, h][kept], coefficients[h], intercepts, h)
-        # The same layout as after loading: einsum may sum in another order in another one.
-        coefficients = np.ascontiguousarray(coefficients / spread)
-        return coefficients, intercepts - coefficients @ mean
+                    self._reweight(
+                        r.x[::every][kept], r.wanted[::every, h][kept], coefficients[h], intercepts, h
+                    )
+        coefficients /= r.spread
+        return coefficients, intercepts - coefficients @ r.mean
 
     def _reweight(self, x: Array, y: Array, coefficients: Array, intercepts: Array, h: int) -> None:
         scale = np.abs(y - y.mean()).mean()
@@ -146,30 +233,25 @@ class LinearForecast:
         for _ in range(_REWEIGHTINGS):
             off = np.abs(y - x @ coefficients - intercepts[h])
             weight = 1 / np.maximum(off, 0.05 * scale)
-            (coefficients[:],), (intercepts[h],) = _ridge(x, y[:, None], self.alpha, weight / weight.mean())
+            equations = _equations(x, y[:, None], weight / weight.mean())
+            (coefficients[:],), (intercepts[h],) = _ridge(equations, self.alpha)
 
     def predict(self, track: Track, t: Indices) -> Array:
         """Forecasts from the origins, ``[M, H, V]``, in units of the series."""
-        answers = track.reference(t)
-        if self._steps is not None:
-            answers = answers[:, self._steps]
-        for start in range(0, len(t), _CHUNK):
-            self._move(answers[start : start + _CHUNK], track, t[start : start + _CHUNK])
-        return answers
+        chunks = [t[i : i + _CHUNK] for i in range(0, max(len(t), 1), _CHUNK)]
+        return np.concatenate([self.predict_rows(Rows(track, chunk, self._steps)) for chunk in chunks])
 
-    def _move(self, answers: Array, track: Track, t: Indices) -> None:
+    def predict_rows(self, rows: Rows) -> Array:
+        """Forecasts from the origins of rows with the same steps ahead, ``[M, H, V]``."""
+        answers = rows.reference.copy()
         for v, (coefficients, intercepts) in enumerate(zip(self.coefficients, self.intercepts, strict=True)):
-            lags = track.lags(t, v)
+            lags = rows.lags(v)
             p = lags.shape[1]
             # einsum, not BLAS: the same bits whatever the number of rows.
             answers[..., v] += np.einsum("mp,hp->mh", lags, coefficients[:, :p]) + intercepts
-            for place, h in enumerate(self._ahead() if self.recipe.known else []):
-                known = track.known[t + h + 1]
-                answers[:, place, v] += np.einsum("mp,p->m", known, coefficients[place, p:])
-
-    def _ahead(self) -> list[int]:
-        """Indices of the steps ahead."""
-        return list(range(self.recipe.horizon)) if self._steps is None else [int(h) for h in self._steps]
+            for place in range(len(rows.steps)) if self.recipe.known else []:
+                answers[:, place, v] += np.einsum("mp,p->m", rows.known(place), coefficients[place, p:])
+        return answers
 
     def to_dict(self) -> dict[str, Any]:
         """JSON, without the recipe."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fastrnn._types import Array
 from fastrnn.tasks._lags import Indices, Recipe, Scale, Track, make_track
-from fastrnn.tasks._linear_forecast import LinearForecast
+from fastrnn.tasks._linear_forecast import LinearForecast, Rows
 from fastrnn.tasks._series import Series, carry_forward
 
 __all__ = ["Choice", "choose", "fit_scale", "median_offset", "step_sizes", "training_origins"]
@@ -155,23 +155,24 @@ class _Fold:
         cuts, stops = part.cuts, part.stops
         track = make_track(part.series, recipe, part.scales)
         fitted = training_origins(track, cuts)
-        self._track = track.bounded(fitted)
-        self._steps = np.unique(np.linspace(0, recipe.horizon - 1, _MOST_STEPS).round().astype(np.int64))
-        self._fitted = fitted[:: max(1, -(-len(fitted) // _MOST_FITTED))]
+        bounded = track.bounded(fitted)
+        fitted = fitted[:: max(1, -(-len(fitted) // _MOST_FITTED))]
         judged = track.origins(np.maximum(cuts - 1, 0), np.maximum(stops - 1, 0))
-        self._judged = judged[:: max(1, len(judged) // _MOST_JUDGED)]
-        place = np.searchsorted(track.starts, self._judged, side="right") - 1
+        judged = judged[:: max(1, len(judged) // _MOST_JUDGED)]
+        place = np.searchsorted(track.starts, judged, side="right") - 1
         self._weight = part.weights[place][:, None]
-        self._median_of = self._fitted[:: max(1, len(self._fitted) // _MOST_JUDGED)]
+        self._steps = np.unique(np.linspace(0, recipe.horizon - 1, _MOST_STEPS).round().astype(np.int64))
+        self._fitted = Rows(bounded, fitted, self._steps)
+        self._median_of = Rows(bounded, fitted[:: max(1, len(fitted) // _MOST_JUDGED)], self._steps)
+        self._judged = Rows(bounded, judged, self._steps)
 
     def errors(self, alpha: float, absolute: bool) -> Array:
         """Errors of all known outcomes, ``[n]``, in mean moves of the series from step to step."""
-        track = self._track
-        linear = LinearForecast(alpha, absolute, _WORK, self._steps).fit(track, self._fitted)
-        outcomes, there = (array[:, self._steps] for array in track.outcomes(self._median_of))
-        offset = median_offset(outcomes - linear.predict(track, self._median_of), there)
-        outcomes, there = (array[:, self._steps] for array in track.outcomes(self._judged))
-        off: Array = (outcomes - linear.predict(track, self._judged) - offset) * self._weight
+        linear = LinearForecast(alpha, absolute, _WORK, self._steps).fit_rows(self._fitted)
+        outcomes, there = self._median_of.outcomes
+        offset = median_offset(outcomes - linear.predict_rows(self._median_of), there)
+        outcomes, there = self._judged.outcomes
+        off: Array = (outcomes - linear.predict_rows(self._judged) - offset) * self._weight
         return off[there].astype(np.float32)
 
 
@@ -186,12 +187,21 @@ def median_offset(left: Array, there: NDArray[np.bool_]) -> Array:
 
     Of a random walk it is luck, and would be added to every forecast as a drift.
     """
-    found = np.zeros(left.shape[1:])
-    for h, v in np.ndindex(*found.shape):
+    M, H, V = left.shape
+    if M and there.all():
+        return _drawn_median(np.ascontiguousarray(left.transpose(1, 2, 0)), np.arange(1, H + 1)[:, None])
+    found = np.zeros((H, V))
+    for h, v in np.ndindex(H, V):
         known = left[there[:, h, v], h, v]
         if known.size:
-            middle = float(np.median(known))
-            # Of the median of a normal distribution; h steps that overlap say as much as one.
-            error = 1.2533 * float(known.std()) * math.sqrt((h + 1) / known.size)
-            found[h, v] = math.copysign(max(abs(middle) - error, 0.0), middle)
+            found[h, v] = _drawn_median(known, h + 1)
     return found
+
+
+def _drawn_median(values: Array, overlap: Any) -> Array:
+    """Of the last axis. So many values say as much as one."""
+    middle = np.median(values, axis=-1).astype(np.float64)
+    # Of the median of a normal distribution.
+    error = 1.2533 * values.std(axis=-1).astype(np.float64) * np.sqrt(overlap / values.shape[-1])
+    drawn: Array = np.copysign(np.maximum(np.abs(middle) - error, 0.0), middle)
+    return drawn
