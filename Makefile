@@ -35,7 +35,8 @@ sanitize: ## the C test program under AddressSanitizer and UndefinedBehaviorSani
 test-neon: ## the C test program cross-compiled for aarch64 and run by qemu
 	@for tool in aarch64-linux-gnu-gcc qemu-aarch64; do command -v $$tool >/dev/null || { \
 	  echo "$$tool is missing: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"; exit 1; }; done
-	$(MAKE) -j4 -C csrc test CC=aarch64-linux-gnu-gcc LDFLAGS=-static RUN=qemu-aarch64
+	$(MAKE) -j4 -C csrc test CC=aarch64-linux-gnu-gcc LDFLAGS=-static RUN=qemu-aarch64 \
+	  ARGS=--reduced
 
 lint: $(VENV)/.dev ## every static check, as CI runs them
 	$(BIN)/ruff check
