@@ -173,18 +173,13 @@ class LinearForecast:
         Minimise absolute errors instead of squares.
     work : float
         Multiplications that reweighting may cost; rows are left out to stay below.
-    steps : int array, [H'], optional
-        Indices of the steps ahead that are forecast. Default: all.
     """
 
     recipe: Recipe
     """Of the track it was fitted on."""
 
-    def __init__(
-        self, alpha: float, absolute: bool, work: float = _WORK, steps: Indices | None = None
-    ) -> None:
+    def __init__(self, alpha: float, absolute: bool, work: float = _WORK) -> None:
         self._work = work
-        self._steps = steps
         self.alpha = alpha
         self.absolute = absolute
         self.coefficients: list[Array] = []
@@ -192,10 +187,10 @@ class LinearForecast:
 
     def fit(self, track: Track, t: Indices) -> LinearForecast:
         """Fit at the origins ``t [M]``; outcomes that are missing do not count."""
-        return self.fit_rows(Rows(track, t[:: max(1, -(-len(t) // _MOST_ROWS))], self._steps))
+        return self.fit_rows(Rows(track, t[:: max(1, -(-len(t) // _MOST_ROWS))]))
 
     def fit_rows(self, rows: Rows) -> LinearForecast:
-        """Fit on rows with the same steps ahead."""
+        """Fit on these rows, for their steps ahead."""
         self.recipe = recipe = rows.recipe
         self.coefficients, self.intercepts = [], []
         for v in range(recipe.variables):
@@ -239,10 +234,10 @@ class LinearForecast:
     def predict(self, track: Track, t: Indices) -> Array:
         """Forecasts from the origins, ``[M, H, V]``, in units of the series."""
         chunks = [t[i : i + _CHUNK] for i in range(0, max(len(t), 1), _CHUNK)]
-        return np.concatenate([self.predict_rows(Rows(track, chunk, self._steps)) for chunk in chunks])
+        return np.concatenate([self.predict_rows(Rows(track, chunk)) for chunk in chunks])
 
     def predict_rows(self, rows: Rows) -> Array:
-        """Forecasts from the origins of rows with the same steps ahead, ``[M, H, V]``."""
+        """Forecasts from the origins of rows with the steps ahead that were fitted, ``[M, H', V]``."""
         answers = rows.reference.copy()
         for v, (coefficients, intercepts) in enumerate(zip(self.coefficients, self.intercepts, strict=True)):
             lags = rows.lags(v)

@@ -161,14 +161,14 @@ class _Fold:
         judged = judged[:: max(1, len(judged) // _MOST_JUDGED)]
         place = np.searchsorted(track.starts, judged, side="right") - 1
         self._weight = part.weights[place][:, None]
-        self._steps = np.unique(np.linspace(0, recipe.horizon - 1, _MOST_STEPS).round().astype(np.int64))
-        self._fitted = Rows(bounded, fitted, self._steps)
-        self._median_of = Rows(bounded, fitted[:: max(1, len(fitted) // _MOST_JUDGED)], self._steps)
-        self._judged = Rows(bounded, judged, self._steps)
+        steps = np.unique(np.linspace(0, recipe.horizon - 1, _MOST_STEPS).round().astype(np.int64))
+        self._fitted = Rows(bounded, fitted, steps)
+        self._median_of = Rows(bounded, fitted[:: max(1, len(fitted) // _MOST_JUDGED)], steps)
+        self._judged = Rows(bounded, judged, steps)
 
     def errors(self, alpha: float, absolute: bool) -> Array:
         """Errors of all known outcomes, ``[n]``, in mean moves of the series from step to step."""
-        linear = LinearForecast(alpha, absolute, _WORK, self._steps).fit_rows(self._fitted)
+        linear = LinearForecast(alpha, absolute, _WORK).fit_rows(self._fitted)
         outcomes, there = self._median_of.outcomes
         offset = median_offset(outcomes - linear.predict_rows(self._median_of), there)
         outcomes, there = self._judged.outcomes
