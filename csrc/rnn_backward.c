@@ -4,7 +4,7 @@
  *   3' projection: dh of the projected state, then through W_hr
  *   2' for every step: point each running row, then the cell's fused step, which turns the saved activations into
  *      pre-activation gradients in place (the recurrent product's gradient with the pointwise backward as its epilogue)
- *   1' dx of a window of steps in one product, while the gradients are in cache
+ *   1' dx of a window of steps in one product, while the gradients are in cache; zeros where a row has ended
  *   4' gradients of the initial states
  * Phase two, a thread owns rows of the weight gradients and sums over all steps and rows in one order:
  *   5' dW_ih, dW_hh, dW_hr and the biases
@@ -251,6 +251,14 @@ static void queue_dx(const backward_job *job, const backward_work *w, int64_t n,
     w->dx_row[k] = n;
 }
 
+/* A row that has ended before step t. */
+static void clear_dx(const backward_job *job, int64_t n, int64_t t)
+{
+    const frnn_sequence_gradient *g = job->g;
+    memset(frnn_at(&job->plan, g->dx, t * g->dx_t_stride + n * g->dx_n_stride), 0,
+           job->plan.size * (size_t)job->plan.I);
+}
+
 static void input_gradients(const backward_job *job, const backward_work *w, int64_t queued)
 {
     const frnn_plan *plan = &job->plan;
@@ -276,8 +284,10 @@ static void late_input_gradients(void *context, int index, int threads)
     int64_t queued = 0;
     for (int64_t t = index * q->T / threads; t < (index + 1) * q->T / threads; t++)
         for (int64_t n = 0; n < q->N; n++) {
-            if (t >= frnn_length(q, n))
+            if (t >= frnn_length(q, n)) {
+                clear_dx(job, n, t);
                 continue;
+            }
             queue_dx(job, &w, n, t, queued);
             if (++queued == w.dx_rows) {
                 input_gradients(job, &w, queued);
@@ -288,7 +298,7 @@ static void late_input_gradients(void *context, int index, int threads)
     frnn_restore_denormals(environment);
 }
 
-/* ---- 4': gradients of the initial states, zeros past the lengths ---- */
+/* ---- 4': gradients of the initial states ---- */
 
 static void initial_gradients(const backward_job *job, const backward_work *w, int64_t count)
 {
@@ -305,9 +315,6 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
         if (plan->cell->c_slot >= 0)
             memcpy(frnn_at(plan, g->dc0, n * plan->H + unit0),
                    reset ? job->zeros : frnn_at(plan, job->dc, n * plan->Hp + unit0), plan->size * (size_t)c_units);
-        if (g->dx && unit0 == 0)
-            for (int64_t t = length; t < q->T; t++)
-                memset(frnn_at(plan, g->dx, t * g->dx_t_stride + n * g->dx_n_stride), 0, plan->size * (size_t)plan->I);
     }
     frnn_panels recurrent_t = plan->recurrent_t;
     recurrent_t.n = units;
@@ -391,6 +398,8 @@ static void backward_thread(void *context, int index, int threads)
         if (g->dx && !job->late_dx) {
             for (int64_t i = 0; i < step.m; i++)
                 queue_dx(job, &w, w.rows[i], t, queued++);
+            for (int64_t i = step.m; i < count; i++)
+                clear_dx(job, w.rows[i], t);
             if (++steps_queued == w.window || s == 0) {
                 input_gradients(job, &w, queued);
                 queued = steps_queued = 0;

@@ -4,10 +4,10 @@
  * threads never wait for each other. Per window of steps:
  *   1  pre-activations from the input: x_t W_ih^T + bias, all rows of the window in one product
  *   2  for every step: point each running row at what it reads and writes (h0, resets, masks and ragged ends are
- *      only different pointers), then the cell's fused step
+ *      only different pointers), then the cell's fused step; zeros where a row has ended
  *   3  projection, if any
  * and at the end
- *   4  final states, and zeros past the lengths
+ *   4  final states
  */
 #include <string.h>
 
@@ -209,6 +209,18 @@ static void move_rows(const forward_job *job, const forward_work *w, int64_t ami
     }
 }
 
+/* Zeros in y for the rows that have ended before step t. A step's share at a time: many lines at once that are in no cache
+ * wait for each other, and these pass while the step's products are computed. */
+static void clear_rows(const forward_job *job, const forward_work *w, int64_t active, int64_t count, int64_t t)
+{
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    const int64_t unit0 = w->share.unit0;
+    const size_t bytes = plan->size * (size_t)(w->share.unit1 - unit0);
+    for (int64_t i = active; i < count; i++)
+        memset(frnn_at(plan, q->y, t * q->y_t_stride + w->rows[i] * q->y_n_stride + unit0), 0, bytes);
+}
+
 /* ---- 3: y = W_hr h, then zoneout of the projected state ---- */
 
 static void project(const forward_job *job, const forward_work *w, int64_t active, int64_t t)
@@ -227,7 +239,7 @@ static void project(const forward_job *job, const forward_work *w, int64_t activ
             plan->kernels->mix(plan->P, w->step_rows[i].zoneout_h, w->step_rows[i].h_prev, w->out[i]);
 }
 
-/* ---- 4: final states, zeros past the lengths ---- */
+/* ---- 4: final states ---- */
 
 static void finish_row(const forward_job *job, const forward_work *w, int64_t i)
 {
@@ -249,8 +261,6 @@ static void finish_row(const forward_job *job, const forward_work *w, int64_t i)
         memcpy(frnn_at(plan, q->cn, n * plan->H + unit0), frnn_at(plan, c, unit0),
                plan->size * (size_t)(unit1 - unit0));
     }
-    for (int64_t t = length; t < q->T; t++)
-        memset(frnn_at(plan, q->y, t * q->y_t_stride + n * q->y_n_stride + unit0), 0, bytes);
 }
 
 /* A step that is all there is of a sequence, for a row or two: both products of some units, then of the next, so that the
@@ -310,6 +320,7 @@ static void forward_thread(void *context, int index, int threads)
                 amidst = rows_amidst(job, &w, count, s, amidst);
             move_rows(job, &w, amidst, count, s - s0);
             point_rows(job, &w, amidst, step.m, count, t, s - s0);
+            clear_rows(job, &w, step.m, count, t);
             step.backwards = (s + q->phase) & 1;
             if (alone)
                 lone_step(job, &w, count, step);
