@@ -81,10 +81,12 @@ FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
            bytes >= frnn_cpu_l2_cache_bytes() / 2 * halves;
 }
 
-/* A panel of such weights, and of the next one what its first tiles want. It may be larger than the cache itself: so it comes
- * in blocks of terms that stay there while some tiles use them, each fetching its share of the block that comes next. Until
- * the last block sums are held in between, which changes none. */
+/* A panel of such weights, and of the next one what its first tiles want: the last few tiles fetch it, the others lose nothing
+ * by it. A panel may be larger than the cache itself: then it comes in blocks of terms that stay there while some tiles use
+ * them, each fetching its share of the block that comes next. Until the last block sums are held in between, which changes
+ * none. */
 #define WALK_HELD_TILES 16
+#define WALK_FETCHING_TILES 6
 static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, FN(tile_args) t,
                                              const int64_t *out_offset)
 {
@@ -104,8 +106,10 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
     frnn_segments segments = *all;
     t.segments = &segments;
     t.fetch_lines = w->fetch_lines ? FN(tile_count)(w->fetch_lines, parts ? blocks : all->count) : 0;
-    for (int64_t first = 0; first < tiles; first += WALK_HELD_TILES) {
-        const int64_t beyond = FRNN_MIN(tiles, first + WALK_HELD_TILES);
+    const int64_t together = parts ? WALK_HELD_TILES : tiles;
+    for (int64_t first = 0; first < tiles; first += together) {
+        const int64_t beyond = FRNN_MIN(tiles, first + together);
+        const int64_t fetching = parts ? first : FRNN_MAX(beyond - WALK_FETCHING_TILES, first); /* from this tile on */
         for (int64_t j = 0; j < blocks; j++) {
             const int last = j == blocks - 1;
             if (parts) {
@@ -121,17 +125,21 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
                                                : beyond == tiles ? next_panel
                                                                  : FN(panel_data)(b, p));
             const int64_t stretches = segments.count * FN(tile_count)(segments.length, TILE_STRETCH);
-            t.ahead_lines = ahead ? FN(tile_count)(lines, stretches * (beyond - first)) : 0;
+            t.ahead_lines = ahead ? FN(tile_count)(lines, stretches * (beyond - fetching)) : 0;
             t.out_offset = last ? out_offset : NULL;
             for (int64_t i = first; i < beyond; i++) {
                 const int64_t row = FN(tile_begin)(w->m, tiles, i);
                 const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
                 t.rows = (const char *)w->rows + (size_t)row * w->row_size;
                 t.out = w->out ? w->out + row : NULL;
-                t.acc = held[i - first];
+                t.acc = held[parts ? i - first : 0];
                 t.resumed = j ? t.acc : NULL;
-                t.ahead = ahead ? ahead + (i - first) * stretches * t.ahead_lines * FRNN_CACHE_LINE : NULL;
-                FN(tiles_ahead)[R][NV](&t);
+                if (i < fetching) {
+                    FN(tiles)[R][NV][1](&t);
+                } else {
+                    t.ahead = ahead ? ahead + (i - fetching) * stretches * t.ahead_lines * FRNN_CACHE_LINE : NULL;
+                    FN(tiles_ahead)[R][NV](&t);
+                }
                 if (last && !t.out_offset)
                     FN(walk_finish)(w, epilogue, row, R, p, 1, units, t.acc);
             }

@@ -123,22 +123,25 @@ static void check_shared_units(int isa, int dtype, int cell)
     release();
 }
 
-/* Weights that the second-level cache does not keep come in blocks, fetched ahead; with many rows, again for every few tiles. */
+/* Weights that the second-level cache does not keep are fetched ahead, by the last tiles of a panel, and of larger panels come
+ * in blocks; with many rows, again for every few tiles. */
 static void check_large_weights(int isa, int dtype, int cell)
 {
     const int64_t V = lanes_of(isa, dtype), bytes = frnn_cpu_l2_cache_bytes() / (dtype == FRNN_FLOAT32 ? 4 : 8);
-    const int64_t H =
-        (int64_t)sqrt((double)bytes) / V * V + V / 2; /* a square of them is about as large as the cache */
     const int64_t N = cell == FRNN_LSTM && !reduced ? 103 : 13;
-    const problem q = make_problem(cell, WITH_BIAS | WITH_STATE, 2, N, 5, H);
-    settings s = {.dtype = dtype, .isa = isa, .threads = 1, .backward = 1};
-    const outputs batch = engine_run(&q, &s);
-    for (int64_t n = 0; n < N; n += N - 1) {
-        const problem alone = select_rows(&q, &n, 1);
-        const outputs other = engine_run(&alone, &s);
-        compare_row(&q, &batch, n, &other, 1, 0, "large weights");
+    for (int thirds = 2; thirds <= 3; thirds++) {
+        const double square = sqrt((double)bytes); /* so many units square are as large as the cache */
+        const int64_t H = (int64_t)(square * thirds / 3) / V * V + V / 2;
+        const problem q = make_problem(cell, WITH_BIAS | WITH_STATE, 2, N, 5, H);
+        settings s = {.dtype = dtype, .isa = isa, .threads = 1, .backward = 1};
+        const outputs batch = engine_run(&q, &s);
+        for (int64_t n = 0; n < N; n += N - 1) {
+            const problem alone = select_rows(&q, &n, 1);
+            const outputs other = engine_run(&alone, &s);
+            compare_row(&q, &batch, n, &other, 1, 0, "large weights");
+        }
+        release();
     }
-    release();
 }
 
 /* Weights that are read where they lie give the sums of packed ones. */
