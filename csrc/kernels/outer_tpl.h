@@ -38,7 +38,7 @@ FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_REST
 #pragma GCC unroll 4
         for (int v = 0; v < NV; v++) {
             acc[r * NV + v] = overwrite ? v_zero() : FN(outer_load)(out + r * ld + v * VL, v == NV - 1 ? last : VL);
-            __builtin_prefetch(out + (R + r) * ld + v * VL, 1); /* the next tile's */
+            __builtin_prefetch(out + r * ld + (NV + v) * VL, 1); /* the next tile's */
         }
 #pragma GCC unroll 2
     for (int64_t k = 0; k < rows; k++, a += OUTER_LD, b += NV * VL) {
@@ -241,16 +241,15 @@ static void FN(outer)(const frnn_outer *q)
                                    block->column_sum[1] ? (real *)block->column_sum[1] + i0 : NULL);
                 if (first_group && q->row_sum && block->row_sums)
                     FN(outer_row_sums)(a, q->rows, block->a_offset + i0, width, q->row_sum);
-                for (const FN(outer_panel) *p = panels; p < panels + count; p++) {
-                    if (!block->out[p->operand])
-                        continue;
-                    const int64_t ld = q->b[p->operand].n;
-                    real *out = (real *)block->out[p->operand] + i0 * ld + p->column;
-                    for (int64_t i = 0; i < tiles; i++) {
-                        const int64_t first = FN(tile_begin)(width, tiles, i);
-                        const int64_t R = FN(tile_begin)(width, tiles, i + 1) - first;
-                        FN(outer_tiles)[R][p->NV](a + first, p->data, q->rows, out + first * ld, ld, p->last,
-                                                  q->overwrite);
+                for (int64_t i = 0; i < tiles; i++) {
+                    const int64_t first = FN(tile_begin)(width, tiles, i);
+                    const int64_t R = FN(tile_begin)(width, tiles, i + 1) - first;
+                    for (const FN(outer_panel) *p = panels; p < panels + count; p++) {
+                        if (!block->out[p->operand])
+                            continue;
+                        const int64_t ld = q->b[p->operand].n;
+                        real *out = (real *)block->out[p->operand] + (i0 + first) * ld + p->column;
+                        FN(outer_tiles)[R][p->NV](a + first, p->data, q->rows, out, ld, p->last, q->overwrite);
                         FN(outer_fetch_some)(&fetch);
                     }
                 }
