@@ -43,7 +43,7 @@ typedef enum {
  *   int8      each row of a weight matrix as integers up to 127 in magnitude times one scale; a product rounds the vector it
  *             is given to integers up to 8191 times one scale, and adds up integers exactly (kernels/int8_tpl.h)
  *   borrowed  in any dtype and in training: not kept but read from the caller's matrices, which must stay as they are; for
- *             weights that are used once. Where frnn_can_borrow says so. The bits of the first */
+ *             weights that are used once. The bits of the first */
 typedef enum {
     FRNN_WEIGHTS_REAL = 0,
     FRNN_WEIGHTS_BFLOAT16,
@@ -82,7 +82,6 @@ typedef struct frnn_weights {      /* in; or gradients, added to */
     void *ln_c_weight, *ln_c_bias; /* [H], of c; NULL unless the cell has it and c */
 } frnn_weights;
 
-int frnn_can_borrow(const frnn_layer *); /* all of its sizes are whole vectors */
 /* Packed weights: what forward reads and, with `training`, what backward reads too. */
 size_t frnn_packed_size(const frnn_layer *, int training);
 void frnn_pack(const frnn_layer *, const frnn_weights *, int training, void *packed);

@@ -27,8 +27,7 @@ typedef struct frnn_panels {
     int64_t row, gate; /* of a borrowed matrix, from a row or a gate to the next */
 } frnn_panels;
 
-/* Not packed, but the caller's matrix, whose rows and columns are whole vectors: units are its rows, k its columns, or the
- * other way round. */
+/* Not packed, but the caller's matrix: units are its rows, k its columns, or the other way round. */
 enum { FRNN_PANELS_OF_ROWS = 16, FRNN_PANELS_OF_COLUMNS };
 
 /* Reals, or words, of one lane. Two k's of bfloat16 to a word; four of int8, and before them the scale of the row. */

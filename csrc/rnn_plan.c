@@ -21,12 +21,6 @@ static int64_t round_up(int64_t n, int64_t lanes)
     return (n + lanes - 1) / lanes * lanes;
 }
 
-int frnn_can_borrow(const frnn_layer *layer)
-{
-    const int64_t V = frnn_kernels_for(layer->isa, layer->dtype)->lanes;
-    return layer->input_size % V == 0 && layer->hidden_size % V == 0 && layer->proj_size % V == 0;
-}
-
 /* A matrix [gates * n, columns] where it lies: as it is, and transposed. */
 static void borrow(frnn_panels *panels, frnn_panels *transposed, const void *matrix, int64_t columns)
 {

@@ -17,17 +17,23 @@ from fastrnn._types import CELL_COUNTS, CELLS
 from fastrnn.backend import use_isa
 from fastrnn.layers import _stack, cells
 
-VECTOR = 16
-"""A multiple of every instruction set's vectors."""
+SIZES = [(48, 80), (33, 79), (7, 3)]
+"""Input size and units: whole vectors of every instruction set, and none."""
 
 
 @by_isa
 @by_dtype
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_bits_of_packed_weights(cell: str, dtype: type, isa: str) -> None:
-    wide = {"project": VECTOR} if CELL_COUNTS[cell].has_c and not CELL_COUNTS[cell].norm else {}
-    for N, options in [(1, {}), (2, wide), (5, FEATURES["everything"]), (9, {**FEATURES["zoneout"], **wide})]:
-        p = make_problem(cell, 2, N, 3 * VECTOR, 5 * VECTOR, dtype=dtype, **options)
+@pytest.mark.parametrize(("I", "H"), SIZES)
+def test_the_bits_of_packed_weights(I: int, H: int, cell: str, dtype: type, isa: str) -> None:
+    projected = {"project": H // 3} if CELL_COUNTS[cell].has_c and not CELL_COUNTS[cell].norm else {}
+    for N, options in [
+        (1, {}),
+        (2, projected),
+        (5, FEATURES["everything"]),
+        (9, {**FEATURES["zoneout"], **projected}),
+    ]:
+        p = make_problem(cell, 2, N, I, H, dtype=dtype, **options)
         results = []
         for borrow, settle in [(False, False), (True, False), (True, True)]:
             with use_isa(isa):
@@ -44,11 +50,8 @@ def test_the_bits_of_packed_weights(cell: str, dtype: type, isa: str) -> None:
                 assert_same_bits(a, b)
 
 
-def test_what_cannot_be_borrowed_is_packed() -> None:
-    for sizes, arguments in [((3 * VECTOR, 33), {"training": True}), ((7, VECTOR), {"training": True})]:
-        weights = make_problem("lstm", 1, 1, *sizes, dtype=np.float32).weights
-        assert not native.pack_weights("lstm", weights, borrow=True, **arguments).borrowed
-    weights = make_problem("lstm", 1, 1, VECTOR, VECTOR, dtype=np.float32).weights
+def test_weights_in_another_format_are_packed() -> None:
+    weights = make_problem("lstm", 1, 1, 16, 16, dtype=np.float32).weights
     packed = native.pack_weights("lstm", weights, format="int8", borrow=True)
     assert packed.format == "int8"
     assert not packed.borrowed

@@ -1,6 +1,17 @@
-/* Products with weights that were not packed: rows of the caller's matrix are units, their elements steps of k. Blocks of V
- * units by V steps are turned over in registers, as packing would, and used at once. For weights that change before every
- * product of a few rows this reads them once, where packing also writes and reads a copy. Sums are those of the tile. */
+/* Products with weights that were not packed, for those that change before every product of a few rows: it reads them once,
+ * where packing also writes and reads a copy. Sums are those of the tile.
+ *
+ * Rows of the caller's matrix are units, their elements steps of k: blocks of V units by V steps are turned over in
+ * registers, as packing would, and used at once. Or, transposed, rows are steps and their elements units: the tile takes them
+ * as they are, but for units that are no whole vector, which must not be read beyond. */
+
+/* The next `steps` of V units, of which so many are there, as vectors of units. */
+static FRNN_NOINLINE void FN(borrowed_part)(const real *rows, int64_t stride, int units, int steps, vec *block)
+{
+    for (int i = 0; i < VL; i++)
+        block[i] = i < units ? v_load_n(rows + i * stride, steps) : v_zero();
+    FN(transpose)(block);
+}
 
 /* The vectors of one panel, for R rows of `a`: acc [R][gates][units]. */
 FRNN_INLINE void FN(borrowed_body)(const int R, const frnn_panels *b, int64_t p, int units, const real *const *a,
@@ -9,19 +20,29 @@ FRNN_INLINE void FN(borrowed_body)(const int R, const frnn_panels *b, int64_t p,
     const int NV = (int)b->gates * units;
     for (int64_t g = 0; g < b->gates; g++)
         for (int u = 0; u < units; u++, acc++) {
-            const real *rows = (const real *)b->data + g * b->gate + (p * b->units + u) * VL * b->row;
-            vec sum[4];
+            const int64_t unit = (p * b->units + u) * VL;
+            const real *rows = (const real *)b->data + g * b->gate + unit * b->row;
+            const int there = (int)FRNN_MIN(VL, b->n - unit);
+            vec sum[4], block[FRNN_VECTOR_BYTES / sizeof(real)];
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++)
                 sum[r] = acc[r * NV];
-            for (int64_t k = 0; k < b->depth; k += VL) {
-                vec block[FRNN_VECTOR_BYTES / sizeof(real)];
+            int64_t k = 0;
+            for (; there == VL && k + VL <= b->depth; k += VL) {
 #pragma GCC unroll 16
                 for (int i = 0; i < VL; i++)
                     block[i] = v_load(rows + i * b->row + k);
                 FN(transpose)(block);
 #pragma GCC unroll 16
                 for (int i = 0; i < VL; i++)
+#pragma GCC unroll 4
+                    for (int r = 0; r < R; r++)
+                        sum[r] = v_fma(v_splat(a[r][k + i]), block[i], sum[r]);
+            }
+            for (; k < b->depth; k += VL) {
+                const int steps = (int)FRNN_MIN(VL, b->depth - k);
+                FN(borrowed_part)(rows + k, b->row, there, steps, block);
+                for (int i = 0; i < steps; i++)
 #pragma GCC unroll 4
                     for (int r = 0; r < R; r++)
                         sum[r] = v_fma(v_splat(a[r][k + i]), block[i], sum[r]);
@@ -59,7 +80,43 @@ static void FN(borrowed_panel)(const FN(walk_args) *w, FN(epilogue) epilogue, in
     }
 }
 
-static FRNN_NOINLINE void FN(walk_borrowed)(const FN(walk_args) *w, FN(epilogue) epilogue)
+static FRNN_NOINLINE void FN(walk_borrowed_rows)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
     FN(walk_groups)(w, epilogue, 1, FN(borrowed_panel), NULL);
+}
+
+/* A vector of which only some units are there, from column `unit` on. */
+static void FN(borrowed_tail)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t unit)
+{
+    const frnn_panels *b = w->b;
+    const frnn_segments *segments = w->segments;
+    const int there = (int)(b->n - unit);
+    for (int64_t row = 0; row < w->m; row++) {
+        vec sum;
+        FN(walk_start)(w, row, 1, unit / VL, 1, 1, &sum);
+        const real *column = (const real *)b->data + unit;
+        for (int64_t s = 0; s < segments->count; s++) {
+            const real *a = FN(row_pointer)(w, row, w->operand) + segments->offset[s];
+            for (int64_t k = 0; k < segments->length; k++, column += b->row)
+                sum = v_fma(v_splat(a[k]), v_load_n(column, there), sum);
+        }
+        FN(walk_finish)(w, epilogue, row, 1, unit / VL, 1, 1, &sum);
+    }
+}
+
+static FRNN_NOINLINE void FN(walk_borrowed_columns)(const FN(walk_args) *w, FN(epilogue) epilogue)
+{
+    const int64_t whole = w->b->n / VL * VL;
+    frnn_panels b = *w->b;
+    FN(walk_args) part = *w;
+    part.b = &b;
+    b.n = whole;
+    part.unit1 = FRNN_MIN(w->unit1, whole);
+    if (part.unit0 < part.unit1)
+        FN(walk_tiles)(&part, epilogue);
+    if (w->unit1 > whole) {
+        b.n = w->b->n;
+        b.units = 1;
+        FN(borrowed_tail)(&part, epilogue, whole);
+    }
 }

@@ -220,7 +220,14 @@ FRNN_INLINE void FN(walk_groups)(const FN(walk_args) *w, FN(epilogue) epilogue, 
         group(w, epilogue, full, 1, context);
 }
 
-static FRNN_NOINLINE void FN(walk_borrowed)(const FN(walk_args) *w, FN(epilogue) epilogue); /* borrowed_tpl.h */
+FRNN_INLINE void FN(walk_tiles)(const FN(walk_args) *w, FN(epilogue) epilogue)
+{
+    FN(walk_groups)(w, epilogue, w->m > 2 ? 1 : TILE_PANELS(w->m, w->b->gates * w->b->units), FN(walk_panels), NULL);
+}
+
+/* borrowed_tpl.h */
+static FRNN_NOINLINE void FN(walk_borrowed_rows)(const FN(walk_args) *w, FN(epilogue) epilogue);
+static FRNN_NOINLINE void FN(walk_borrowed_columns)(const FN(walk_args) *w, FN(epilogue) epilogue);
 #if REAL_IS_FLOAT /* bfloat16_tpl.h, int8_tpl.h */
 static FRNN_NOINLINE void FN(walk_bfloat16)(const FN(walk_args) *w, FN(epilogue) epilogue);
 static FRNN_NOINLINE void FN(walk_int8)(const FN(walk_args) *w, FN(epilogue) epilogue);
@@ -230,7 +237,10 @@ FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
     switch (w->b->format) {
     case FRNN_PANELS_OF_ROWS:
-        FN(walk_borrowed)(w, epilogue);
+        FN(walk_borrowed_rows)(w, epilogue);
+        return;
+    case FRNN_PANELS_OF_COLUMNS:
+        FN(walk_borrowed_columns)(w, epilogue);
         return;
 #if REAL_IS_FLOAT
     case FRNN_WEIGHTS_BFLOAT16:
@@ -241,8 +251,7 @@ FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
         return;
 #endif
     default:
-        FN(walk_groups)(w, epilogue, w->m > 2 ? 1 : TILE_PANELS(w->m, w->b->gates * w->b->units), FN(walk_panels),
-                        NULL);
+        FN(walk_tiles)(w, epilogue);
     }
 }
 

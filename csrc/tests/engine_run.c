@@ -192,7 +192,7 @@ outputs engine_run(const problem *q, const settings *s)
                        .training = s->backward,
                        .checkpoint_every = s->checkpoint_every,
                        .threads = s->threads};
-    if (s->borrow && frnn_can_borrow(&e.layer))
+    if (s->borrow)
         e.layer.format = FRNN_WEIGHTS_BORROWED;
     e.packed = pack(q, s, &e.layer);
     const strided x = to_strided(dtype, q, q->I, q->tensor[X_]), y = make_strided(dtype, q->T, N, P);

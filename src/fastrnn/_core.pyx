@@ -52,7 +52,6 @@ cdef extern from "fastrnn.h" nogil:
         void *ln_c_weight
         void *ln_c_bias
 
-    int frnn_can_borrow(const frnn_layer *)
     size_t frnn_packed_size(const frnn_layer *, int)
     void frnn_pack(const frnn_layer *, const frnn_weights *, int, void *)
 
@@ -645,7 +644,7 @@ cdef class Packed:
 
 
 def pack_weights(str cell, weights, bint training=False, format=None, bint borrow=False) -> Packed:
-    """Snapshot the weights (a CellWeights) of one direction of one layer, or borrow them if their sizes allow it."""
+    """Snapshot the weights (a CellWeights) of one direction of one layer, or borrow them if they have no other format."""
     if cell not in CELLS:
         raise ValueError(f"cell must be one of {CELLS}, got {cell!r}")
     cdef Packed packed = Packed.__new__(Packed)
@@ -671,7 +670,7 @@ def pack_weights(str cell, weights, bint training=False, format=None, bint borro
     )
     packed.training, packed.has_c = training, counts.has_c
     _fill_weights(&w, weights, &packed.layer, False, keep)
-    if borrow and format is None and frnn_can_borrow(&packed.layer):
+    if borrow and format is None:
         packed.layer.format = FRNN_WEIGHTS_BORROWED
         packed.borrowed_weights, packed.lenders = w, keep
     packed.memory = _allocate(frnn_packed_size(&packed.layer, training))
