@@ -24,16 +24,16 @@ SIZES = [(48, 80), (33, 79), (7, 3)]
 @by_isa
 @by_dtype
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(("I", "H"), SIZES)
-def test_the_bits_of_packed_weights(I: int, H: int, cell: str, dtype: type, isa: str) -> None:
-    projected = {"project": H // 3} if CELL_COUNTS[cell].has_c and not CELL_COUNTS[cell].norm else {}
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_the_bits_of_packed_weights(sizes: tuple[int, int], cell: str, dtype: type, isa: str) -> None:
+    projected = {"project": sizes[1] // 3} if CELL_COUNTS[cell].has_c and not CELL_COUNTS[cell].norm else {}
     for N, options in [
         (1, {}),
         (2, projected),
         (5, FEATURES["everything"]),
         (9, {**FEATURES["zoneout"], **projected}),
     ]:
-        p = make_problem(cell, 2, N, I, H, dtype=dtype, **options)
+        p = make_problem(cell, 2, N, *sizes, dtype=dtype, **options)
         results = []
         for borrow, settle in [(False, False), (True, False), (True, True)]:
             with use_isa(isa):
@@ -173,7 +173,9 @@ def test_weights_that_come_again_are_packed(borrowings: list[Any]) -> None:
     assert_same_bits(layer(x)[0], y[0])
 
 
-@pytest.mark.parametrize(("T", "N", "borrowed"), [(1, 8, True), (2, 4, True), (1, 9, False), (3, 1, False)])
+@pytest.mark.parametrize(
+    ("T", "N", "borrowed"), [(1, 12, True), (8, 1, True), (3, 4, True), (1, 13, False), (9, 1, False)]
+)
 def test_few_rows_alone_borrow(T: int, N: int, borrowed: bool, borrowings: list[Any]) -> None:
     LSTM(64, 128, seed=0).train()(np.ones((T, N, 64), np.float32))
     assert bool(borrowings) is borrowed

@@ -5,6 +5,10 @@
  * registers, as packing would, and used at once. Or, transposed, rows are steps and their elements units: the tile takes them
  * as they are, but for units that are no whole vector, which must not be read beyond. */
 
+/* X(R): for so many rows at once. A block is turned over once for all of them. */
+#define BORROWED_ROWS 8
+#define BORROWED_VARIANTS(X) X(1) X(2) X(4) X(8)
+
 /* The next `steps` of V units, of which so many are there, as vectors of units. */
 static FRNN_NOINLINE void FN(borrowed_part)(const real *rows, int64_t stride, int units, int steps, vec *block)
 {
@@ -23,8 +27,8 @@ FRNN_INLINE void FN(borrowed_body)(const int R, const frnn_panels *b, int64_t p,
             const int64_t unit = (p * b->units + u) * VL;
             const real *rows = (const real *)b->data + g * b->gate + unit * b->row;
             const int there = (int)FRNN_MIN(VL, b->n - unit);
-            vec sum[4], block[FRNN_VECTOR_BYTES / sizeof(real)];
-#pragma GCC unroll 4
+            vec sum[BORROWED_ROWS], block[FRNN_VECTOR_BYTES / sizeof(real)];
+#pragma GCC unroll 8
             for (int r = 0; r < R; r++)
                 sum[r] = acc[r * NV];
             int64_t k = 0;
@@ -35,7 +39,7 @@ FRNN_INLINE void FN(borrowed_body)(const int R, const frnn_panels *b, int64_t p,
                 FN(transpose)(block);
 #pragma GCC unroll 16
                 for (int i = 0; i < VL; i++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
                     for (int r = 0; r < R; r++)
                         sum[r] = v_fma(v_splat(a[r][k + i]), block[i], sum[r]);
             }
@@ -43,38 +47,45 @@ FRNN_INLINE void FN(borrowed_body)(const int R, const frnn_panels *b, int64_t p,
                 const int steps = (int)FRNN_MIN(VL, b->depth - k);
                 FN(borrowed_part)(rows + k, b->row, there, steps, block);
                 for (int i = 0; i < steps; i++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
                     for (int r = 0; r < R; r++)
                         sum[r] = v_fma(v_splat(a[r][k + i]), block[i], sum[r]);
             }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (int r = 0; r < R; r++)
                 acc[r * NV] = sum[r];
         }
 }
 
-static FRNN_NOINLINE void FN(borrowed_1)(const frnn_panels *b, int64_t p, int units, const real *const *a, vec *acc)
-{
-    FN(borrowed_body)(1, b, p, units, a, acc);
-}
+#define DEFINE_BORROWED(R)                                                                                             \
+    static FRNN_NOINLINE void FN(borrowed_##R)(const frnn_panels *b, int64_t p, int units, const real *const *a,       \
+                                               vec *acc)                                                               \
+    {                                                                                                                  \
+        FN(borrowed_body)(R, b, p, units, a, acc);                                                                     \
+    }
+BORROWED_VARIANTS(DEFINE_BORROWED)
+#undef DEFINE_BORROWED
 
-static FRNN_NOINLINE void FN(borrowed_4)(const frnn_panels *b, int64_t p, int units, const real *const *a, vec *acc)
-{
-    FN(borrowed_body)(4, b, p, units, a, acc);
-}
+static void (*const FN(borrowed)[BORROWED_ROWS + 1])(const frnn_panels *, int64_t, int, const real *const *, vec *) = {
+#define BORROWED_ENTRY(R) [R] = FN(borrowed_##R),
+    BORROWED_VARIANTS(BORROWED_ENTRY)
+#undef BORROWED_ENTRY
+};
 
 static void FN(borrowed_panel)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *unused)
 {
     (void)unused;
     const int units = (int)FN(panel_units)(w->b, p);
     for (int64_t row = 0; row < w->m;) {
-        const int R = w->m - row >= 4 ? 4 : 1;
-        vec acc[4 * 4];
-        const real *a[4];
+        int R = BORROWED_ROWS;
+        while (R > w->m - row)
+            R /= 2;
+        vec acc[BORROWED_ROWS * 4];
+        const real *a[BORROWED_ROWS];
         for (int r = 0; r < R; r++)
             a[r] = FN(row_pointer)(w, row + r, w->operand) + w->segments->offset[0];
         FN(walk_start)(w, row, R, p, NP, units, acc);
-        (R == 4 ? FN(borrowed_4) : FN(borrowed_1))(w->b, p, units, a, acc);
+        FN(borrowed)[R](w->b, p, units, a, acc);
         FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
         row += R;
     }

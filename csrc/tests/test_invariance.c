@@ -148,9 +148,11 @@ static void check_large_weights(int isa, int dtype, int cell)
 static void check_borrowed(int isa, int dtype, int cell)
 {
     const int64_t V = lanes_of(isa, dtype), sizes[][2] = {{3 * V, 5 * V}, {2 * V + 1, 5 * V - 1}, {V / 2, V / 2 + 1}};
+    const int64_t rows[] = {1, 2, 5, 12}; /* by eights, fours, twos and ones */
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
-        for (int64_t N = 1; N <= 9; N += 4)
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
             for (int features = 0; features < 2; features++) {
+                const int64_t N = rows[i];
                 const problem q =
                     make_problem(cell, features ? ALL_FEATURES & ~(k ? 0 : PROJECTION) : WITH_BIAS | WITH_STATE, 2, N,
                                  sizes[k][0], sizes[k][1]);

@@ -282,7 +282,7 @@ def float_dtype(dtype):
 
 def worth_borrowing(int64_t T, int64_t N, int64_t weights):
     """Whether T steps of N rows take less time on so many weights as they are than packing them."""
-    return T <= 2 and T * N <= 8 and weights >= BORROWED_WEIGHTS
+    return T <= 8 and T * N <= 12 and weights >= BORROWED_WEIGHTS
 
 
 cdef struct Key:
