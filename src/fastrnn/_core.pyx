@@ -644,7 +644,7 @@ cdef class Packed:
 
 
 def pack_weights(str cell, weights, bint training=False, format=None, bint borrow=False) -> Packed:
-    """Snapshot the weights (a CellWeights) of one direction of one layer, or borrow them if they have no other format."""
+    """Snapshot the weights (a CellWeights) of one direction of one layer, or borrow them if no format is asked for."""
     if cell not in CELLS:
         raise ValueError(f"cell must be one of {CELLS}, got {cell!r}")
     cdef Packed packed = Packed.__new__(Packed)
