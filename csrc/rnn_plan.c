@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cell_list.h"
+#include "platform/cpu.h"
 
 const frnn_cell_counts frnn_cell_table[FRNN_CELL_COUNT] = {
 #define FRNN_COUNTS(id, name, ...) [id] = {__VA_ARGS__},
@@ -210,18 +211,31 @@ void frnn_sort_rows(const frnn_sequence *q, int64_t *order, int64_t *counts)
         order[counts[q->T - q->lengths[n]]++] = n;
 }
 
-/* Bytes of recurrent weights below which a step is over before threads have met: half a microsecond of reading. */
+/* Bytes of weights below which a step is over before threads have met: half a microsecond of reading. */
 #define FRNN_SHARED_STEP_BYTES 2.5e5
+
+/* A thread with fewer rows waits for weights, where those come from beyond its second-level cache. In a step that is all there
+ * is of a sequence threads then share units rather than rows: each reads its own part, and nobody waits for the others. */
+#define FRNN_ROWS_OF_A_READER 4
 
 frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *q)
 {
-    const int rows = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads)), meet = plan->cell->recurrent_gates > 0;
+    const int recurrent = plan->cell->recurrent_gates > 0, divisible = !recurrent || frnn_one_product(plan);
+    const int alone = q->T == 1 && !q->training;
     const int64_t blocks = (plan->H + frnn_unit_block(plan) - 1) / frnn_unit_block(plan);
-    const double bytes = (double)plan->size * (double)(plan->cell->recurrent_gates * plan->H) * (double)plan->P;
+    const int64_t terms = plan->cell->recurrent_gates * plan->P + (alone ? plan->G * plan->I : 0);
+    const double bytes = (double)plan->size * (double)plan->H * (double)terms; /* of weights that a step reads */
+    const int most = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads));
+    int rows = most;
+    if (alone && divisible && bytes >= (double)frnn_cpu_l2_cache_bytes()) {
+        rows = (int)FRNN_MAX(1, FRNN_MIN(most, q->N / FRNN_ROWS_OF_A_READER));
+        if (q->threads / rows > blocks)
+            rows = most;
+    }
     const int shared =
-        !meet || (frnn_one_product(plan) && bytes * (double)((q->N + rows - 1) / rows) >= FRNN_SHARED_STEP_BYTES);
+        !recurrent || (divisible && bytes * (double)((q->N + rows - 1) / rows) >= FRNN_SHARED_STEP_BYTES);
     const int units = shared ? (int)FRNN_MAX(1, FRNN_MIN(blocks, q->threads / rows)) : 1;
-    return (frnn_shares){.rows = rows, .units = units, .meet = meet && units > 1};
+    return (frnn_shares){.rows = rows, .units = units, .meet = recurrent && units > 1 && rows == most};
 }
 
 frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena)

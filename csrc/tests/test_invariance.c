@@ -140,6 +140,25 @@ static void check_large_weights(int isa, int dtype, int cell)
             const outputs other = engine_run(&alone, &s);
             compare_row(&q, &batch, n, &other, 1, 0, "large weights");
         }
+        const problem few = select_rows(&q, (const int64_t[]){1, 0}, 2),
+                      step = make_problem(cell, WITH_BIAS, 1, 2, H, H);
+        const settings inference = {.dtype = dtype, .isa = isa, .threads = 1};
+        const outputs one = engine_run(&step, &inference);
+        for (int threads = 2; threads <= 5;
+             threads += 3) { /* which share units, though there are rows; or stay apart */
+            settings many = s;
+            many.threads = threads;
+            frnn_have_met(threads == 2);
+            outputs other = engine_run(&few, &many);
+            for (int64_t n = 0; n < 2; n++)
+                compare_row(&q, &batch, 1 - n, &other, 2, n, "large weights, few rows");
+            many.backward = 0;
+            other = engine_run(&step, &many);
+            memcpy(other.gradient, one.gradient, sizeof other.gradient);
+            for (int64_t n = 0; n < 2; n++)
+                compare_row(&step, &one, n, &other, 2, n, "large weights, one step");
+        }
+        frnn_have_met(1);
         release();
     }
 }
