@@ -306,15 +306,21 @@ void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t
     memset(frnn_at(plan, to, n), 0, plan->size * (size_t)(padded - n));
 }
 
-#define FRNN_WINDOW_ROWS 48
+#define FRNN_WINDOW_ROWS 48 /* at least */
 #define FRNN_WINDOW_BYTES ((size_t)256 * 1024)
+/* Weights several times as large as the cache come from beyond it for every window. Then the cache may be filled with what the
+ * product leaves, which is less, if a window holds several steps at all. */
+#define FRNN_FAR_WEIGHTS 3
+#define FRNN_FAR_WINDOW_ROWS 96 /* at most */
 
-int64_t frnn_window(int64_t T, int64_t rows, size_t row_bytes)
+int64_t frnn_window(const frnn_plan *plan, int64_t T, int64_t rows, int64_t stride)
 {
     if (rows == 0 || T == 0)
         return 1;
-    const int64_t wanted = (FRNN_WINDOW_ROWS + rows - 1) / rows;
-    const int64_t fitting = (int64_t)(FRNN_WINDOW_BYTES / (row_bytes * (size_t)rows));
+    const size_t l2 = (size_t)frnn_cpu_l2_cache_bytes();
+    const int far = plan->size * (size_t)(plan->G * plan->H * plan->I) >= FRNN_FAR_WEIGHTS * l2;
+    const int64_t wanted = far ? FRNN_FAR_WINDOW_ROWS / rows : (FRNN_WINDOW_ROWS + rows - 1) / rows;
+    const int64_t fitting = (int64_t)((far ? l2 : FRNN_WINDOW_BYTES) / (plan->size * (size_t)(stride * rows)));
     return FRNN_MIN(T, FRNN_MAX(1, FRNN_MIN(wanted, fitting)));
 }
 

@@ -161,6 +161,24 @@ static void check_large_weights(int isa, int dtype, int cell)
         frnn_have_met(1);
         release();
     }
+    if (reduced)
+        return;
+    /* Where those of the input alone are too large, windows are longer, and how long depends on the rows. */
+    const problem wide = make_problem(cell, WITH_BIAS | WITH_STATE | RAGGED, 37, 5, 3 * bytes / (2 * V), 2 * V);
+    const settings s = {.dtype = dtype, .isa = isa, .threads = 1, .backward = 1};
+    const outputs batch = engine_run(&wide, &s);
+    for (int64_t n = 0; n < wide.N; n++) {
+        const problem alone = select_rows(&wide, &n, 1);
+        const outputs other = engine_run(&alone, &s);
+        compare_row(&wide, &batch, n, &other, 1, 0, "large input weights");
+    }
+    settings apart = s;
+    apart.threads = 3;
+    const outputs threads = engine_run(&wide, &apart);
+    for (int64_t n = 0; n < wide.N; n++)
+        compare_row(&wide, &batch, n, &threads, wide.N, n, "large input weights, threads");
+    compare_weights(&wide, &batch, &threads, "large input weights, threads");
+    release();
 }
 
 /* Weights that are read where they lie give the sums of packed ones, whole vectors or not. */
