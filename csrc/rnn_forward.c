@@ -47,7 +47,7 @@ static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
     const size_t rows = (size_t)((q->N + job->shares.rows - 1) / job->shares.rows), size = plan->size;
-    w->window = q->input_table ? 1 : frnn_window(plan, q->T, (int64_t)rows, plan->gates_stride);
+    w->window = q->input_table ? 1 : frnn_window(plan, q->T, (int64_t)rows, plan->gates_stride, 4);
     const size_t window_rows = (size_t)w->window * rows;
     w->rows = frnn_take(arena, sizeof *w->rows * rows);
     w->step_rows = frnn_take(arena, sizeof *w->step_rows * rows);

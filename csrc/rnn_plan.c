@@ -308,19 +308,21 @@ void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t
 
 #define FRNN_WINDOW_ROWS 48 /* at least */
 #define FRNN_WINDOW_BYTES ((size_t)256 * 1024)
-/* Weights several times as large as the cache come from beyond it for every window. Then the cache may be filled with what the
- * product leaves, which is less, if a window holds several steps at all. */
+/* Weights several times as large as the cache come from beyond it for every window. Then windows are longer, as far as they
+ * hold several steps at all, and what the product leaves or takes may fill the cache, since it is less; forward more than
+ * fill it. */
 #define FRNN_FAR_WEIGHTS 3
-#define FRNN_FAR_WINDOW_ROWS 96 /* at most */
+#define FRNN_FAR_WINDOW_ROWS 96 /* at most, for each time the size of the cache */
 
-int64_t frnn_window(const frnn_plan *plan, int64_t T, int64_t rows, int64_t stride)
+int64_t frnn_window(const frnn_plan *plan, int64_t T, int64_t rows, int64_t stride, int64_t caches)
 {
     if (rows == 0 || T == 0)
         return 1;
     const size_t l2 = (size_t)frnn_cpu_l2_cache_bytes();
     const int far = plan->size * (size_t)(plan->G * plan->H * plan->I) >= FRNN_FAR_WEIGHTS * l2;
-    const int64_t wanted = far ? FRNN_FAR_WINDOW_ROWS / rows : (FRNN_WINDOW_ROWS + rows - 1) / rows;
-    const int64_t fitting = (int64_t)((far ? l2 : FRNN_WINDOW_BYTES) / (plan->size * (size_t)(stride * rows)));
+    const int64_t wanted = far ? FRNN_FAR_WINDOW_ROWS * caches / rows : (FRNN_WINDOW_ROWS + rows - 1) / rows;
+    const size_t bytes = far ? l2 * (size_t)caches : FRNN_WINDOW_BYTES;
+    const int64_t fitting = (int64_t)(bytes / (plan->size * (size_t)(stride * rows)));
     return FRNN_MIN(T, FRNN_MAX(1, FRNN_MIN(wanted, fitting)));
 }
 

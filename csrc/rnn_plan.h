@@ -172,8 +172,9 @@ int frnn_late_threads(const frnn_sequence *sequence);
 void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t n, int64_t padded);
 
 /* Steps of `rows` rows each whose products with the input weights are taken together: enough rows to fill the tiles of a
- * product, few enough that what it leaves or takes, `stride` reals a row, stays in the second-level cache. */
-int64_t frnn_window(const frnn_plan *plan, int64_t T, int64_t rows, int64_t stride);
+ * product, few enough that what it leaves or takes, `stride` reals a row, stays in the second-level cache. Weights that are
+ * far beyond that cache are worth so many times its size. */
+int64_t frnn_window(const frnn_plan *plan, int64_t T, int64_t rows, int64_t stride, int64_t caches);
 
 /* fastrnn.h's calls for a sequence in one piece, whatever its checkpoint_every: rnn_forward.c and rnn_backward.c. */
 size_t frnn_piece_saved_size(const frnn_sequence *sequence);
