@@ -8,8 +8,7 @@
  */
 
 #define OUTER_R (TILE_ACCUMULATORS / 4)
-#define OUTER_CHUNK ((int64_t)(OUTER_PANEL_BYTES / (4 * FRNN_VECTOR_BYTES)))
-#define OUTER_PANEL_BYTES (32 * 1024)                   /* of b */
+#define OUTER_CHUNK ((int64_t)128)                      /* rows: a panel of b is 512 times as large as a vector */
 #define OUTER_PANELS 8                                  /* in a group: a quarter of the second-level cache */
 #define OUTER_BLOCK ((int64_t)(96 / OUTER_R * OUTER_R)) /* columns of a copied at a time */
 #define OUTER_LD (OUTER_BLOCK + VL)                     /* apart from a power of two */

@@ -2,8 +2,8 @@
  * it is hot. Cells and product provide the epilogue. A row is a struct (of kernel_table.h, or just a pointer), of which
  * `operand` and `init` name the pointer fields that the tile reads. */
 
-/* acc [panels][R][gates][units of a panel]. Where a panel holds one vector of units of every gate, or R is 1 and there is
- * one gate, the panels of a tile come in one call, `units` counting them all. */
+/* acc [panels][R][gates][units of a panel], R at most TILE_MAX_ROWS. Where a panel holds one vector of units of every gate, or
+ * R is 1 and there is one gate, the panels of a tile come in one call, `units` counting them all. */
 typedef void (*FN(epilogue))(const void *step, int64_t row, int R, int64_t unit, int units, const vec *acc);
 
 typedef struct FN(walk_args) {
@@ -87,6 +87,10 @@ FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
  * none. */
 #define WALK_HELD_TILES 16
 #define WALK_FETCHING_TILES 6
+
+/* Whether after `rows` more of finished tiles an epilogue should wait for no more: it has long chains, of many rows at once. */
+#define WALK_ENOUGH(rows, NV) ((rows) + TILE_ROWS(NV) > TILE_MAX_ROWS)
+
 static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, FN(tile_args) t,
                                              const int64_t *out_offset)
 {
@@ -102,13 +106,13 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
     const int64_t part = parts ? FN(tile_count)(all->length, parts) : all->length;
     const int64_t blocks = parts ? parts * all->count : 1;
     const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
-    vec held[WALK_HELD_TILES][TILE_ACCUMULATORS];
+    vec held[WALK_HELD_TILES * TILE_ACCUMULATORS];
     frnn_segments segments = *all;
     t.segments = &segments;
     t.fetch_lines = w->fetch_lines ? FN(tile_count)(w->fetch_lines, parts ? blocks : all->count) : 0;
     const int64_t together = parts ? WALK_HELD_TILES : tiles;
     for (int64_t first = 0; first < tiles; first += together) {
-        const int64_t beyond = FRNN_MIN(tiles, first + together);
+        const int64_t beyond = FRNN_MIN(tiles, first + together), first_row = FN(tile_begin)(w->m, tiles, first);
         const int64_t fetching = parts ? first : FRNN_MAX(beyond - WALK_FETCHING_TILES, first); /* from this tile on */
         for (int64_t j = 0; j < blocks; j++) {
             const int last = j == blocks - 1;
@@ -127,12 +131,13 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
             const int64_t stretches = segments.count * FN(tile_count)(segments.length, TILE_STRETCH);
             t.ahead_lines = ahead ? FN(tile_count)(lines, stretches * (beyond - fetching)) : 0;
             t.out_offset = last ? out_offset : NULL;
+            int unfinished = 0;
             for (int64_t i = first; i < beyond; i++) {
                 const int64_t row = FN(tile_begin)(w->m, tiles, i);
                 const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
                 t.rows = (const char *)w->rows + (size_t)row * w->row_size;
                 t.out = w->out ? w->out + row : NULL;
-                t.acc = held[parts ? i - first : 0];
+                t.acc = held + (parts ? row - first_row : unfinished) * NV;
                 t.resumed = j ? t.acc : NULL;
                 if (i < fetching) {
                     FN(tiles)[R][NV][1](&t);
@@ -140,8 +145,13 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
                     t.ahead = ahead ? ahead + (i - fetching) * stretches * t.ahead_lines * FRNN_CACHE_LINE : NULL;
                     FN(tiles_ahead)[R][NV](&t);
                 }
-                if (last && !t.out_offset)
-                    FN(walk_finish)(w, epilogue, row, R, p, 1, units, t.acc);
+                unfinished += R;
+                if (last && (i == beyond - 1 || WALK_ENOUGH(unfinished, NV))) {
+                    const int before = unfinished - R;
+                    if (!t.out_offset)
+                        FN(walk_finish)(w, epilogue, row - before, unfinished, p, 1, units, t.acc - before * NV);
+                    unfinished = 0;
+                }
             }
         }
     }
@@ -157,7 +167,7 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     const int64_t tiles = w->m <= most ? 1 : FN(tile_count)(w->m, most);
     const int64_t rows = tiles == 1 ? w->m : w->m / tiles, longer = w->m - rows * tiles;
     const int whole = w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n;
-    vec acc[TILE_ACCUMULATORS];
+    vec acc[TILE_MAX_ROWS * 4];
     int64_t init_offset[TILE_ACCUMULATORS], out_offset[TILE_ACCUMULATORS];
     FN(tile_args) t = {.rows = w->rows,
                        .row_size = w->row_size,
@@ -184,13 +194,19 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
         FN(walk_panel_far)(w, epilogue, p, t, whole ? out_offset : NULL);
         return;
     }
+    int unfinished = 0;
     for (int64_t i = 0, row = 0; i < tiles; i++) {
         const int R = (int)(rows + (i < longer));
         FN(tiles)[R][NV][NP](&t);
-        if (!whole)
-            FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
         row += R;
+        unfinished += R;
+        if (i == tiles - 1 || WALK_ENOUGH(unfinished, NV)) {
+            if (!whole)
+                FN(walk_finish)(w, epilogue, row - unfinished, unfinished, p, NP, units, acc);
+            unfinished = 0;
+        }
         t.rows += (size_t)R * w->row_size;
+        t.acc = acc + unfinished * NV;
         t.out = w->out ? w->out + row : NULL;
     }
 }

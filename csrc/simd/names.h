@@ -20,7 +20,7 @@
 #define v_bits FN(v_bits)
 #define v_from_bits FN(v_from_bits)
 #define v_reciprocal FN(v_reciprocal)
-#define v_divide FN(v_divide)
+#define v_fraction FN(v_fraction)
 #define v_zip_low FN(v_zip_low)
 #define v_zip_high FN(v_zip_high)
 #define v_sum FN(v_sum)

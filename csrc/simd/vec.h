@@ -14,7 +14,7 @@
  *   v_select(m, a, b) v_min v_max        lane-wise; NaN in the second argument of v_min/v_max is kept
  *   v_abs v_or_sign v_bits v_from_bits
  *   v_reciprocal(a)                      1/a to about one unit in the last place, where a and 1/a are normal numbers
- *   v_divide(a, b)                       a/b to half a unit or little more, where both and 1/b are far from the limits
+ *   v_fraction(a, b)                     a/b to half a unit or little more and at most 1, 0 <= a <= b, both far from the limits
  *   v_zip_low v_zip_high                 lanes of a and b in turn, from their lower or upper halves: a0 b0 a1 b1 ...
  *   v_sum v_maximum                      over lanes, in a fixed order
  */
@@ -172,10 +172,10 @@ FRNN_INLINE vec v_reciprocal(vec a)
     const vec r = FN(estimate)(a);
     return r * v_fma(-a, r, v_splat(2));
 }
-FRNN_INLINE vec v_divide(vec a, vec b)
+FRNN_INLINE vec v_fraction(vec a, vec b)
 {
     const vec r = FN(estimate)(b), q = a * r;
-    return v_fma(v_fma(-b, q, a), r, q);
+    return v_min(v_splat(1), v_fma(v_fma(-b, q, a), r, q)); /* which may round to above 1 */
 }
 
 #else /* every other width: the tail through a register-sized copy or AVX masks */
@@ -279,7 +279,7 @@ FRNN_INLINE vec v_reciprocal(vec a)
 {
     return v_splat(1) / a;
 }
-FRNN_INLINE vec v_divide(vec a, vec b)
+FRNN_INLINE vec v_fraction(vec a, vec b)
 {
     return a / b;
 }

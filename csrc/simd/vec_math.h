@@ -89,6 +89,5 @@ FRNN_INLINE vec v_tanh(vec x)
     vec y = v_min(v_splat(TANH_SATURATED), v_splat(2) * v_abs(x));
     p = FN(exp_parts)(y, &scale);
     e = v_fma(scale, p, scale - v_splat(1));
-    /* the quotient may round to above 1 where e is large */
-    return v_or_sign(v_min(v_splat(1), v_divide(e, e + v_splat(2))), x);
+    return v_or_sign(v_fraction(e, e + v_splat(2)), x);
 }
