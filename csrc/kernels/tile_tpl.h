@@ -37,6 +37,7 @@ typedef struct FN(tile_args) {
     const char *ahead;   /* what they fetch into the second-level cache, */
     int64_t ahead_lines; /* so many cache lines before each stretch of TILE_STRETCH terms */
     const vec *resumed;  /* what sums start from instead, as `acc` is left: the terms before */
+    int64_t count;       /* of tiles, one below the other; rows and acc or out end up behind the last */
 } FN(tile_args);
 
 FRNN_INLINE const real *FN(tile_row)(const FN(tile_args) *t, int r, size_t field)
@@ -104,7 +105,7 @@ FRNN_INLINE void FN(tile_start)(const int R, const int NV, const int NP, const F
                 acc[(p * R + r) * NV + v] = t->init_offset ? v_load(start[r] + t->init_offset[p * NV + v]) : v_zero();
 }
 
-FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const int AHEAD, const FN(tile_args) *t)
+FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int AHEAD, const FN(tile_args) *t)
 {
     vec acc[TILE_ACCUMULATORS];
     if (AHEAD && t->resumed) {
@@ -162,6 +163,18 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
         out[i] = acc[i];
 }
 
+FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const int AHEAD, FN(tile_args) *t)
+{
+    do {
+        FN(tile_one)(R, NV, NP, AHEAD, t);
+        t->rows += R * t->row_size;
+        if (t->out_offset)
+            t->out += R;
+        else
+            t->acc += R * NV;
+    } while (--t->count > 0);
+}
+
 /* X(R, NV, NP): every tile there is. NP panels at once only for few rows: as many as the accumulators hold, and fewer for
  * what is left over (8 chains keep two FMA pipes of 4 cycles busy). */
 /* clang-format off */
@@ -188,7 +201,7 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
 /* clang-format on */
 
 #define DEFINE_TILE(R, NV, NP)                                                                                         \
-    static FRNN_NOINLINE void FN(tile_##R##x##NV##x##NP)(const FN(tile_args) *t)                                       \
+    static FRNN_NOINLINE void FN(tile_##R##x##NV##x##NP)(FN(tile_args) *t)                                             \
     {                                                                                                                  \
         FN(tile_body)(R, NV, NP, 0, t);                                                                                \
     }
@@ -196,20 +209,20 @@ TILE_VARIANTS(DEFINE_TILE)
 #undef DEFINE_TILE
 
 #define DEFINE_TILE(R, NV)                                                                                             \
-    static FRNN_NOINLINE void FN(tile_ahead_##R##x##NV)(const FN(tile_args) *t)                                        \
+    static FRNN_NOINLINE void FN(tile_ahead_##R##x##NV)(FN(tile_args) *t)                                              \
     {                                                                                                                  \
         FN(tile_body)(R, NV, 1, 1, t);                                                                                 \
     }
 TILE_AHEAD_VARIANTS(DEFINE_TILE)
 #undef DEFINE_TILE
 
-static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5][5])(const FN(tile_args) *) = {
+static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5][5])(FN(tile_args) *) = {
 #define TILE_ENTRY(R, NV, NP) [R][NV][NP] = FN(tile_##R##x##NV##x##NP),
     TILE_VARIANTS(TILE_ENTRY)
 #undef TILE_ENTRY
 };
 
-static void (*const FN(tiles_ahead)[TILE_MAX_ROWS + 1][5])(const FN(tile_args) *) = {
+static void (*const FN(tiles_ahead)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {
 #define TILE_ENTRY(R, NV) [R][NV] = FN(tile_ahead_##R##x##NV),
     TILE_AHEAD_VARIANTS(TILE_ENTRY)
 #undef TILE_ENTRY

@@ -2,8 +2,9 @@
  * it is hot. Cells and product provide the epilogue. A row is a struct (of kernel_table.h, or just a pointer), of which
  * `operand` and `init` name the pointer fields that the tile reads. */
 
-/* acc [panels][R][gates][units of a panel], R at most TILE_MAX_ROWS. Where a panel holds one vector of units of every gate, or
- * R is 1 and there is one gate, the panels of a tile come in one call, `units` counting them all. */
+/* acc [panels][R][gates][units of a panel], R at most TILE_MAX_ROWS: rows of as many tiles at once, since its chains are long.
+ * Where a panel holds one vector of units of every gate, or R is 1 and there is one gate, the panels of a tile come in one
+ * call, `units` counting them all. */
 typedef void (*FN(epilogue))(const void *step, int64_t row, int R, int64_t unit, int units, const vec *acc);
 
 typedef struct FN(walk_args) {
@@ -87,10 +88,6 @@ FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
  * none. */
 #define WALK_HELD_TILES 16
 #define WALK_FETCHING_TILES 6
-
-/* Whether after `rows` more of finished tiles an epilogue should wait for no more: it has long chains, of many rows at once. */
-#define WALK_ENOUGH(rows, NV) ((rows) + TILE_ROWS(NV) > TILE_MAX_ROWS)
-
 static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, FN(tile_args) t,
                                              const int64_t *out_offset)
 {
@@ -139,6 +136,8 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
                 t.out = w->out ? w->out + row : NULL;
                 t.acc = held + (parts ? row - first_row : unfinished) * NV;
                 t.resumed = j ? t.acc : NULL;
+                t.count = 1;
+                vec *const sums = t.acc;
                 if (i < fetching) {
                     FN(tiles)[R][NV][1](&t);
                 } else {
@@ -146,10 +145,10 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
                     FN(tiles_ahead)[R][NV](&t);
                 }
                 unfinished += R;
-                if (last && (i == beyond - 1 || WALK_ENOUGH(unfinished, NV))) {
+                if (last && (i == beyond - 1 || unfinished + TILE_ROWS(NV) > TILE_MAX_ROWS)) {
                     const int before = unfinished - R;
                     if (!t.out_offset)
-                        FN(walk_finish)(w, epilogue, row - before, unfinished, p, 1, units, t.acc - before * NV);
+                        FN(walk_finish)(w, epilogue, row - before, unfinished, p, 1, units, sums - before * NV);
                     unfinished = 0;
                 }
             }
@@ -194,20 +193,17 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
         FN(walk_panel_far)(w, epilogue, p, t, whole ? out_offset : NULL);
         return;
     }
-    int unfinished = 0;
-    for (int64_t i = 0, row = 0; i < tiles; i++) {
+    for (int64_t i = 0, row = 0; i < tiles;) {
         const int R = (int)(rows + (i < longer));
+        const int64_t alike = (i < longer ? longer : tiles) - i;
+        const int64_t together = whole ? alike : FRNN_MIN(alike, TILE_MAX_ROWS / R);
+        t.count = together;
+        t.acc = acc;
         FN(tiles)[R][NV][NP](&t);
-        row += R;
-        unfinished += R;
-        if (i == tiles - 1 || WALK_ENOUGH(unfinished, NV)) {
-            if (!whole)
-                FN(walk_finish)(w, epilogue, row - unfinished, unfinished, p, NP, units, acc);
-            unfinished = 0;
-        }
-        t.rows += (size_t)R * w->row_size;
-        t.acc = acc + unfinished * NV;
-        t.out = w->out ? w->out + row : NULL;
+        if (!whole)
+            FN(walk_finish)(w, epilogue, row, (int)together * R, p, NP, units, acc);
+        i += together;
+        row += together * R;
     }
 }
 
