@@ -1,18 +1,19 @@
 /* Weight gradients: out[i, j] += sum over rows of a[row][i] b[row][j] (masked), the rows in order (kernel_table.h,
  * frnn_outer).
  *
- * A call takes one chunk of rows. Of that, columns of b are packed into panels of 4 vectors, a group of panels at a time,
+ * A call takes one chunk of rows. Of that, columns of b are packed into panels of OUTER_NV vectors, a group of panels at a time,
  * whatever operands they belong to; then blocks of columns of a are copied side by side (rows lie a power of two apart,
  * which a cache likes badly) and meet every panel of the group. A tile of out is read, summed over the chunk in registers
  * and written back, so cutting the rows into chunks does not change the order of summation.
  */
 
-#define OUTER_R (TILE_ACCUMULATORS / 4)
-#define OUTER_CHUNK ((int64_t)128)                      /* rows: a panel of b is 512 times as large as a vector */
-#define OUTER_PANELS 8                                  /* in a group: a quarter of the second-level cache */
-#define OUTER_BLOCK ((int64_t)(96 / OUTER_R * OUTER_R)) /* columns of a copied at a time */
-#define OUTER_LD (OUTER_BLOCK + VL)                     /* apart from a power of two */
-#define OUTER_SCRATCH (sizeof(real) * (size_t)(OUTER_CHUNK * (OUTER_LD + OUTER_PANELS * 4 * VL)))
+#define OUTER_R 6
+#define OUTER_NV (TILE_ACCUMULATORS / OUTER_R)
+#define OUTER_CHUNK ((int64_t)128)   /* rows */
+#define OUTER_PANELS (32 / OUTER_NV) /* in a group: a quarter of the second-level cache */
+#define OUTER_BLOCK ((int64_t)96)    /* columns of a copied at a time */
+#define OUTER_LD (OUTER_BLOCK + VL)  /* apart from a power of two */
+#define OUTER_SCRATCH (sizeof(real) * (size_t)(OUTER_CHUNK * (OUTER_LD + OUTER_PANELS * OUTER_NV * VL)))
 
 FRNN_INLINE vec FN(outer_load)(const real *p, int n)
 {
@@ -60,13 +61,13 @@ FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_REST
     {                                                                                                                  \
         FN(outer_body)(R, NV, a, b, rows, out, ld, last, overwrite);                                                   \
     }
-#if OUTER_R == 6
 #define OUTER_ROW_VARIANTS(X, NV) X(1, NV) X(2, NV) X(3, NV) X(4, NV) X(5, NV) X(6, NV)
-#else
-#define OUTER_ROW_VARIANTS(X, NV) X(1, NV) X(2, NV) X(3, NV)
-#endif
+#if TILE_ACCUMULATORS == 24
 #define OUTER_VARIANTS(X)                                                                                              \
     OUTER_ROW_VARIANTS(X, 1) OUTER_ROW_VARIANTS(X, 2) OUTER_ROW_VARIANTS(X, 3) OUTER_ROW_VARIANTS(X, 4)
+#else
+#define OUTER_VARIANTS(X) OUTER_ROW_VARIANTS(X, 1) OUTER_ROW_VARIANTS(X, 2)
+#endif
 OUTER_VARIANTS(DEFINE_OUTER)
 #undef DEFINE_OUTER
 
@@ -110,10 +111,10 @@ static int FN(outer_group)(const frnn_outer *q, int *operand, int64_t *column, r
 {
     int count = 0;
     for (; *operand < q->operands; ++*operand, *column = 0)
-        for (; *column < q->b[*operand].n; *column += 4 * VL, count++) {
+        for (; *column < q->b[*operand].n; *column += OUTER_NV * VL, count++) {
             if (count == OUTER_PANELS)
                 return count;
-            const int64_t width = FRNN_MIN(4 * VL, q->b[*operand].n - *column);
+            const int64_t width = FRNN_MIN(OUTER_NV * VL, q->b[*operand].n - *column);
             const int NV = (int)((width + VL - 1) / VL);
             FN(outer_pack)(&q->b[*operand], q->rows, *column, width, out);
             panels[count] = (FN(outer_panel)){*operand, NV, (int)(width - (NV - 1) * VL), *column, out};
@@ -210,7 +211,7 @@ static void FN(outer_plan_fetch)(const frnn_outer *q, const frnn_outer_block *bl
             for (int o = 0; o < q->operands && count; o++)
                 if (q->b[o].n)
                     f->region[f->regions++] = (FN(outer_region)){q->b[o].rows + from, count, q->b[o].offset,
-                                                                 FRNN_MIN(q->b[o].n, OUTER_PANELS * 4 * VL)};
+                                                                 FRNN_MIN(q->b[o].n, OUTER_PANELS * OUTER_NV * VL)};
         }
     }
     if (count)
