@@ -17,7 +17,8 @@
  *
  * Units are cut into vectors of V; a panel holds `units` such vectors of every one of `gates` gates, so that one
  * micro-tile finishes all gates of its units: data[panel][k][gate][vector][V]. The last panel may hold fewer
- * vectors; lanes past n are zero. */
+ * vectors; lanes past n are zero. Where kernels are `sliced`, a panel of four vectors in all lies in two slices, each of two
+ * of them: data[panel][slice][k][2][V]. */
 typedef struct frnn_panels {
     const void *data;
     int64_t gates, units; /* gates * units is 1 to 4 */
@@ -185,6 +186,7 @@ typedef void (*frnn_optimizer_fn)(const frnn_optimizer_args *);
 typedef struct frnn_kernels {
     int64_t lanes;     /* V */
     int64_t real_size; /* sizeof(real) */
+    int64_t sliced;    /* panels of four vectors */
     void (*pack)(void *dst, const frnn_panels *, const frnn_pack_source *);
     void (*product)(const frnn_product *);
     int64_t outer_chunk;

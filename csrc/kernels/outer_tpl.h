@@ -46,7 +46,7 @@ FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_REST
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++)
             columns[r] = a + r;
-        FN(tile_term)(R, NV, columns, 0, b, acc);
+        FN(tile_term)(R, NV, columns, 0, b, 2 * VL, acc);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)

@@ -5,15 +5,16 @@
 /* A vector of units of one gate. */
 typedef struct FN(pack_vector) {
     const real *in; /* its first unit at the first k */
-    int units;      /* that are there, at most V */
+    real *out;
+    int units; /* that are there, at most V */
 } FN(pack_vector);
 
-static void FN(pack_copied)(real *out, const FN(pack_vector) *vectors, int count, int64_t steps, int64_t k_stride)
+static void FN(pack_copied)(const FN(pack_vector) *vectors, int count, int64_t stride, int64_t steps, int64_t k_stride)
 {
     for (int64_t k = 0; k < steps; k++)
-        for (int i = 0; i < count; i++, out += VL) {
+        for (int i = 0; i < count; i++) {
             const real *in = vectors[i].in + k * k_stride;
-            v_store(out, vectors[i].units == VL ? v_load(in) : v_load_n(in, vectors[i].units));
+            v_store(vectors[i].out + k * stride, vectors[i].units == VL ? v_load(in) : v_load_n(in, vectors[i].units));
         }
 }
 
@@ -55,12 +56,12 @@ FRNN_INLINE void FN(pack_block)(real *out, int64_t stride, const real *in, int64
         v_store(out + k * stride, rows[k]);
 }
 
-static void FN(pack_transposed)(real *out, const FN(pack_vector) *vectors, int count, int64_t steps,
+static void FN(pack_transposed)(const FN(pack_vector) *vectors, int count, int64_t stride, int64_t steps,
                                 int64_t unit_stride)
 {
     for (int64_t k = 0; k < steps; k += VL)
         for (int i = 0; i < count; i++)
-            FN(pack_block)(out + (k * count + i) * VL, count * VL, vectors[i].in + k, unit_stride, vectors[i].units,
+            FN(pack_block)(vectors[i].out + k * stride, stride, vectors[i].in + k, unit_stride, vectors[i].units,
                            (int)FRNN_MIN(VL, steps - k));
 }
 
@@ -84,20 +85,21 @@ static void FN(pack)(void *dst, const frnn_panels *b, const frnn_pack_source *so
     for (int64_t k = 0; k < b->depth; k += chunk)
         for (int64_t p = 0; p < FN(panel_count)(b); p++) {
             FN(pack_vector) vectors[FRNN_MAX_GATES]; /* of a row of the panel */
-            int count = 0;
-            for (int64_t g = 0; g < b->gates; g++)
-                for (int64_t v = 0; v < FN(panel_units)(b, p); v++, count++) {
-                    const int64_t unit = (p * b->units + v) * VL;
-                    vectors[count].units = (int)FRNN_MIN(VL, b->n - unit);
-                    vectors[count].in = (const real *)source->data + g * source->gate_stride +
-                                        unit * source->unit_stride + k * source->k_stride;
-                }
-            real *out = (real *)dst + (p * b->depth * b->gates * b->units + k * count) * VL;
+            const int count = (int)(b->gates * FN(panel_units)(b, p)), slice = TILE_SLICE(count);
+            real *const out = (real *)dst + p * b->depth * b->gates * b->units * VL;
+            for (int i = 0; i < count; i++) {
+                const int64_t g = i / FN(panel_units)(b, p), v = i % FN(panel_units)(b, p);
+                const int64_t unit = (p * b->units + v) * VL;
+                vectors[i] = (FN(pack_vector)){.in = (const real *)source->data + g * source->gate_stride +
+                                                     unit * source->unit_stride + k * source->k_stride,
+                                               .out = out + (i / slice * b->depth + k) * slice * VL + i % slice * VL,
+                                               .units = (int)FRNN_MIN(VL, b->n - unit)};
+            }
             const int64_t steps = FRNN_MIN(chunk, b->depth - k);
             if (copied)
-                FN(pack_copied)(out, vectors, count, steps, source->k_stride);
+                FN(pack_copied)(vectors, count, slice * VL, steps, source->k_stride);
             else
-                FN(pack_transposed)(out, vectors, count, steps, source->unit_stride);
+                FN(pack_transposed)(vectors, count, slice * VL, steps, source->unit_stride);
         }
 }
 

@@ -5,6 +5,7 @@
 static const frnn_kernels FN(kernels) = {
     .lanes = VL,
     .real_size = sizeof(real),
+    .sliced = TILE_SLICED,
     .pack = FN(pack),
     .product = FN(product),
     .outer_chunk = OUTER_CHUNK,

@@ -6,8 +6,11 @@
  * multiply-add a term. That is what makes a row's result independent of the batch around it and of the threads.
  *
  * Register budget: R * NV accumulators, the smaller of R factors and NV panel vectors, one of the other. 32 registers
- * (AVX-512, NEON): 6 x 4, 8 x 3; 16 registers: 3 x 4, 4 x 3. One or two rows alone have too few chains to hide the latency
+ * (AVX-512, NEON): 6 x 4, 8 x 3; 16 registers: 6 x 2, 4 x 3. One or two rows alone have too few chains to hide the latency
  * of the FMA: they take several panels at once.
+ *
+ * With 16 registers, a panel of four vectors is cut into two slices of two, one behind the other. Four to six rows meet one
+ * slice after the other, fewer rows both at once: 3 x 4 would do for all, but a cycle of it wants twice the bytes of weights.
  */
 
 #if FRNN_VECTOR_BYTES == 64 || defined(__aarch64__)
@@ -15,6 +18,8 @@
 #else
 #define TILE_ACCUMULATORS 12
 #endif
+#define TILE_SLICED (TILE_ACCUMULATORS == 12)
+#define TILE_SLICE(nv) (TILE_SLICED && (nv) == 4 ? 2 : (nv)) /* vectors of a slice */
 #define TILE_MAX_ROWS 8
 #define TILE_STRETCH 16 /* terms between which the tile fetches what is wanted soon */
 #define TILE_ROWS(nv) ((nv) == 0 ? 1 : FRNN_MIN(TILE_MAX_ROWS, TILE_ACCUMULATORS / (nv)))
@@ -23,12 +28,14 @@ typedef struct FN(tile_args) {
     const char *rows;               /* the first of R structs, */
     size_t row_size, operand, init; /* their size, and where they have the pointers to a and to what sums start from */
     const frnn_segments *segments;
-    const real *b;                   /* [k][NV][V] */
+    const real *b;                   /* [k][NV][V], or slices */
     int64_t k_stride;                /* from a k of b to the next */
+    int64_t slice_stride;            /* from a slice to the next */
     int64_t panel_stride;            /* from a panel to the next, where a tile takes several */
     const int64_t *init_offset;      /* [NP][NV]; NULL: sums start from zero */
     const real *shared_init;         /* the same for all rows, or NULL */
-    vec *acc;                        /* out [NP][R][NV], unless out_offset is given: */
+    vec *acc;                        /* out [NP][R][NV], unless out_offset is given, */
+    int64_t acc_stride;              /* or of a slice [R][acc_stride]; or */
     void *const *out;                /* [R] out, whole vectors */
     const int64_t *out_offset;       /* [NP][NV] */
     size_t fetch;                    /* where the structs point to what is wanted soon, in the second-level cache: */
@@ -37,7 +44,8 @@ typedef struct FN(tile_args) {
     const char *ahead;   /* what they fetch into the second-level cache, */
     int64_t ahead_lines; /* so many cache lines before each stretch of TILE_STRETCH terms */
     const vec *resumed;  /* what sums start from instead, as `acc` is left: the terms before */
-    int64_t count;       /* of tiles, one below the other; rows and acc or out end up behind the last */
+    int64_t count, left; /* of tiles, one below the other, */
+    int64_t slices;      /* in so many slices after each other */
 } FN(tile_args);
 
 FRNN_INLINE const real *FN(tile_row)(const FN(tile_args) *t, int r, size_t field)
@@ -45,8 +53,10 @@ FRNN_INLINE const real *FN(tile_row)(const FN(tile_args) *t, int r, size_t field
     return *(const real *const *)(t->rows + (size_t)r * t->row_size + field);
 }
 
-/* One term of R times NV sums: acc[r][v] += a[r][k] b[v]. What there is less of stays in registers. */
-FRNN_INLINE void FN(tile_term)(const int R, const int NV, const real *const a[], int64_t k, const real *b, vec acc[])
+/* One term of R times NV sums: acc[r][v] += a[r][k] b[v]. What there is less of stays in registers. The second two of four
+ * vectors are a slice. */
+FRNN_INLINE void FN(tile_term)(const int R, const int NV, const real *const a[], int64_t k, const real *b,
+                               int64_t slice_stride, vec acc[])
 {
     vec held[4];
     if (R < NV) {
@@ -55,7 +65,7 @@ FRNN_INLINE void FN(tile_term)(const int R, const int NV, const real *const a[],
             held[r] = v_splat(a[r][k]);
 #pragma GCC unroll 4
         for (int v = 0; v < NV; v++) {
-            const vec bv = v_load(b + v * VL);
+            const vec bv = v_load(b + v / 2 * slice_stride + v % 2 * VL);
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++)
                 acc[r * NV + v] = v_fma(held[r], bv, acc[r * NV + v]);
@@ -64,7 +74,7 @@ FRNN_INLINE void FN(tile_term)(const int R, const int NV, const real *const a[],
     }
 #pragma GCC unroll 4
     for (int v = 0; v < NV; v++)
-        held[v] = v_load(b + v * VL);
+        held[v] = v_load(b + v / 2 * slice_stride + v % 2 * VL);
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
         const vec ar = v_splat(a[r][k]);
@@ -77,7 +87,7 @@ FRNN_INLINE void FN(tile_term)(const int R, const int NV, const real *const a[],
 /* The next n terms of every sum. Two a turn, and k counts up to 0: instructions that multiply nothing cost where two
  * threads share a core. */
 FRNN_INLINE void FN(tile_terms)(const int R, const int NV, const int NP, int64_t n, const real *const a[],
-                                const real *b, int64_t k_stride, int64_t panel_stride, vec acc[])
+                                const real *b, int64_t k_stride, int64_t panel_stride, int64_t slice_stride, vec acc[])
 {
     const real *end[TILE_MAX_ROWS];
 #pragma GCC unroll 8
@@ -87,7 +97,7 @@ FRNN_INLINE void FN(tile_terms)(const int R, const int NV, const int NP, int64_t
     for (int64_t k = -n; k != 0; k++, b += k_stride)
 #pragma GCC unroll 4
         for (int p = 0; p < NP; p++)
-            FN(tile_term)(R, NV, end, k, b + p * panel_stride, acc + p * R * NV);
+            FN(tile_term)(R, NV, end, k, b + p * panel_stride, slice_stride, acc + p * R * NV);
 }
 
 FRNN_INLINE void FN(tile_start)(const int R, const int NV, const int NP, const FN(tile_args) *t, vec acc[])
@@ -103,6 +113,11 @@ FRNN_INLINE void FN(tile_start)(const int R, const int NV, const int NP, const F
 #pragma GCC unroll 4
             for (int v = 0; v < NV; v++)
                 acc[(p * R + r) * NV + v] = t->init_offset ? v_load(start[r] + t->init_offset[p * NV + v]) : v_zero();
+}
+
+FRNN_INLINE int64_t FN(tile_acc_stride)(const int NV, const FN(tile_args) *t)
+{
+    return TILE_SLICED && NV == 2 ? t->acc_stride : NV;
 }
 
 FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int AHEAD, const FN(tile_args) *t)
@@ -136,7 +151,8 @@ FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int
             for (int64_t line = 0; AHEAD && line < t->ahead_lines; line++, ahead += FRNN_CACHE_LINE)
                 __builtin_prefetch(ahead, 0, 2);
             FN(tile_terms)(R, NV, NP, AHEAD ? FRNN_MIN(TILE_STRETCH, length - k) : length, a,
-                           t->b + (s * length + k) * t->k_stride, t->k_stride, t->panel_stride, acc);
+                           t->b + (s * length + k) * t->k_stride, t->k_stride, t->panel_stride,
+                           TILE_SLICE(NV) < NV ? t->slice_stride : 2 * VL, acc);
             __asm__ volatile("" ::: "memory");
         }
     }
@@ -157,22 +173,47 @@ FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int
         }
         return;
     }
-    vec *const out = t->acc;
-#pragma GCC unroll 24
-    for (int i = 0; i < NP * R * NV; i++)
-        out[i] = acc[i];
+    vec *out = t->acc;
+#pragma GCC unroll 8
+    for (int r = 0; r < NP * R; r++, out += FN(tile_acc_stride)(NV, t))
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++)
+            out[v] = acc[r * NV + v];
 }
 
+/* From the last tile of a slice to the first one of the next, if there is one. */
+FRNN_INLINE int FN(tile_next_slice)(const int R, const int NV, FN(tile_args) *t)
+{
+    const int64_t rows = t->count * R;
+    if (--t->slices <= 0)
+        return 0;
+    t->rows -= rows * (int64_t)t->row_size;
+    t->b += t->slice_stride;
+    t->fetch_line += t->segments->count * t->fetch_lines;
+    if (t->init_offset)
+        t->init_offset += NV;
+    if (t->out_offset) {
+        t->out -= rows;
+        t->out_offset += NV;
+    } else {
+        t->acc += NV - rows * t->acc_stride;
+    }
+    return 1;
+}
+
+/* Everything is in memory, so that little need be held meanwhile. */
 FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const int AHEAD, FN(tile_args) *t)
 {
     do {
-        FN(tile_one)(R, NV, NP, AHEAD, t);
-        t->rows += R * t->row_size;
-        if (t->out_offset)
-            t->out += R;
-        else
-            t->acc += R * NV;
-    } while (--t->count > 0);
+        for (t->left = t->count; t->left > 0; t->left--) {
+            FN(tile_one)(R, NV, NP, AHEAD, t);
+            t->rows += R * t->row_size;
+            if (t->out_offset)
+                t->out += R;
+            else
+                t->acc += R * FN(tile_acc_stride)(NV, t);
+        }
+    } while (TILE_SLICED && NV == 2 && FN(tile_next_slice)(R, NV, t));
 }
 
 /* X(R, NV, NP): every tile there is. NP panels at once only for few rows: as many as the accumulators hold, and fewer for
@@ -196,7 +237,7 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
     TILE_ROW_VARIANTS(X, 2)                                                                                            \
     X(1, 3, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(1, 3, 2)                                                             \
     X(1, 4, 1) X(2, 4, 1) X(3, 4, 1) X(1, 4, 2)
-#define TILE_AHEAD_VARIANTS(X) X(2, 3) X(3, 3) X(4, 3) X(2, 4) X(3, 4)
+#define TILE_AHEAD_VARIANTS(X) X(2, 3) X(3, 3) X(4, 3)
 #endif
 /* clang-format on */
 

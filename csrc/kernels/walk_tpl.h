@@ -78,7 +78,7 @@ FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
     const frnn_panels *b = w->b;
     const int64_t bytes = b->depth * b->gates * (w->unit1 - w->unit0) * (int64_t)sizeof(real);
     const int64_t halves = w->m > 2 * TILE_ROWS(NV) ? 3 : 6; /* of that cache, that are too much for it */
-    return NV >= 3 && w->m > TILE_ROWS(NV) && !b->format && w->segments->count &&
+    return NV >= 3 && TILE_SLICE(NV) == NV && w->m > TILE_ROWS(NV) && !b->format && w->segments->count &&
            bytes >= frnn_cpu_l2_cache_bytes() / 2 * halves;
 }
 
@@ -156,16 +156,19 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
     }
 }
 
+#define WALK_SMALL_PANEL 8192 /* bytes, of which a first-level cache holds enough to take its slices at once */
+
 /* The tile of one or several panels from panel p on, over all rows. */
 FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *unused)
 {
     (void)unused;
     const frnn_panels *b = w->b;
     const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
-    const int most = TILE_ROWS(NV);
+    const int most = TILE_ROWS(b->depth * NV * FRNN_VECTOR_BYTES > WALK_SMALL_PANEL ? TILE_SLICE(NV) : NV);
     const int64_t tiles = w->m <= most ? 1 : FN(tile_count)(w->m, most);
     const int64_t rows = tiles == 1 ? w->m : w->m / tiles, longer = w->m - rows * tiles;
     const int whole = w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n;
+    const int borrowed = b->format == FRNN_PANELS_OF_COLUMNS;
     vec acc[TILE_MAX_ROWS * 4];
     int64_t init_offset[TILE_ACCUMULATORS], out_offset[TILE_ACCUMULATORS];
     FN(tile_args) t = {.rows = w->rows,
@@ -175,12 +178,11 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
                        .segments = w->segments,
                        .b = FN(panel_data)(b, p),
                        .panel_stride = FN(panel_data)(b, p + 1) - FN(panel_data)(b, p),
-                       .k_stride = b->format == FRNN_PANELS_OF_COLUMNS ? b->row : NV * VL,
+                       .k_stride = borrowed ? b->row : TILE_SLICE(NV) * VL,
+                       .slice_stride = borrowed ? 2 * VL : b->depth * 2 * VL,
                        .init_offset = w->init_gate ? init_offset : NULL,
                        .shared_init = w->shared_init,
-                       .acc = acc,
-                       .out = w->out,
-                       .out_offset = whole ? out_offset : NULL,
+                       .acc_stride = NV,
                        .fetch = w->fetch,
                        .fetch_line = p * w->fetch_lines,
                        .fetch_lines =
@@ -197,9 +199,19 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
         const int R = (int)(rows + (i < longer));
         const int64_t alike = (i < longer ? longer : tiles) - i;
         const int64_t together = whole ? alike : FRNN_MIN(alike, TILE_MAX_ROWS / R);
+        const int width = R > TILE_ROWS(NV) ? TILE_SLICE(NV) : NV;
         t.count = together;
+        t.slices = NV / width;
+        t.rows = (const char *)w->rows + (size_t)row * w->row_size;
+        t.b = FN(panel_data)(b, p);
+        t.init_offset = w->init_gate ? init_offset : NULL;
+        t.out = whole ? w->out + row : NULL;
+        t.out_offset = whole ? out_offset : NULL;
         t.acc = acc;
-        FN(tiles)[R][NV][NP](&t);
+        t.fetch_line = p * w->fetch_lines;
+        t.fetch_lines =
+            w->fetch_lines ? FN(tile_count)(NP * w->fetch_lines, FRNN_MAX(w->segments->count, 1) * t.slices) : 0;
+        FN(tiles)[R][width][NP](&t);
         if (!whole)
             FN(walk_finish)(w, epilogue, row, (int)together * R, p, NP, units, acc);
         i += together;

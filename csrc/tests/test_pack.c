@@ -19,13 +19,18 @@ static void check(const frnn_kernels *kernels, int dtype, frnn_panels panels, in
     kernels->pack((void *)seen, &panels, &source);
     int right = 1;
     int64_t i = 0;
-    for (int64_t first = 0; first < padded; first += panels.units * V)
-        for (int64_t k = 0; k < depth; k++)
-            for (int64_t g = 0; g < gates; g++)
-                for (int64_t u = first; u < FRNN_MIN(first + panels.units * V, padded); u++, i++) {
-                    const int64_t at = g * source.gate_stride + u * source.unit_stride + k * source.k_stride;
-                    right &= real_at(dtype, seen, i) == (u < n ? matrix[at] : 0);
-                }
+    for (int64_t first = 0; first < padded; first += panels.units * V) {
+        const int64_t units = FRNN_MIN(panels.units, (padded - first) / V), vectors = gates * units;
+        const int64_t slice = kernels->sliced && vectors == 4 ? 2 : vectors;
+        for (int64_t from = 0; from < vectors; from += slice)
+            for (int64_t k = 0; k < depth; k++)
+                for (int64_t v = from; v < from + slice; v++)
+                    for (int64_t lane = 0; lane < V; lane++, i++) {
+                        const int64_t g = v / units, u = first + v % units * V + lane;
+                        const int64_t at = g * source.gate_stride + u * source.unit_stride + k * source.k_stride;
+                        right &= real_at(dtype, seen, i) == (u < n ? matrix[at] : 0);
+                    }
+    }
     CHECK(right && i == gates * padded * depth, "%d gates, %d vectors, n=%d depth=%d%s", (int)gates, (int)panels.units,
           (int)n, (int)depth, transposed ? " transposed" : "");
     release();
