@@ -103,13 +103,13 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
     const int64_t part = parts ? FN(tile_count)(all->length, parts) : all->length;
     const int64_t blocks = parts ? parts * all->count : 1;
     const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
-    vec held[WALK_HELD_TILES * TILE_ACCUMULATORS];
+    vec held[WALK_HELD_TILES][TILE_ACCUMULATORS];
     frnn_segments segments = *all;
     t.segments = &segments;
     t.fetch_lines = w->fetch_lines ? FN(tile_count)(w->fetch_lines, parts ? blocks : all->count) : 0;
     const int64_t together = parts ? WALK_HELD_TILES : tiles;
     for (int64_t first = 0; first < tiles; first += together) {
-        const int64_t beyond = FRNN_MIN(tiles, first + together), first_row = FN(tile_begin)(w->m, tiles, first);
+        const int64_t beyond = FRNN_MIN(tiles, first + together);
         const int64_t fetching = parts ? first : FRNN_MAX(beyond - WALK_FETCHING_TILES, first); /* from this tile on */
         for (int64_t j = 0; j < blocks; j++) {
             const int last = j == blocks - 1;
@@ -128,35 +128,29 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
             const int64_t stretches = segments.count * FN(tile_count)(segments.length, TILE_STRETCH);
             t.ahead_lines = ahead ? FN(tile_count)(lines, stretches * (beyond - fetching)) : 0;
             t.out_offset = last ? out_offset : NULL;
-            int unfinished = 0;
             for (int64_t i = first; i < beyond; i++) {
                 const int64_t row = FN(tile_begin)(w->m, tiles, i);
                 const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
                 t.rows = (const char *)w->rows + (size_t)row * w->row_size;
                 t.out = w->out ? w->out + row : NULL;
-                t.acc = held + (parts ? row - first_row : unfinished) * NV;
-                t.resumed = j ? t.acc : NULL;
-                t.count = 1;
-                vec *const sums = t.acc;
+                vec *const sums = held[parts ? i - first : 0];
+                t.acc = sums;
+                t.resumed = j ? sums : NULL;
                 if (i < fetching) {
                     FN(tiles)[R][NV][1](&t);
                 } else {
                     t.ahead = ahead ? ahead + (i - fetching) * stretches * t.ahead_lines * FRNN_CACHE_LINE : NULL;
                     FN(tiles_ahead)[R][NV](&t);
                 }
-                unfinished += R;
-                if (last && (i == beyond - 1 || unfinished + TILE_ROWS(NV) > TILE_MAX_ROWS)) {
-                    const int before = unfinished - R;
-                    if (!t.out_offset)
-                        FN(walk_finish)(w, epilogue, row - before, unfinished, p, 1, units, sums - before * NV);
-                    unfinished = 0;
-                }
+                if (last && !t.out_offset)
+                    FN(walk_finish)(w, epilogue, row, R, p, 1, units, sums);
             }
         }
     }
 }
 
-#define WALK_SMALL_PANEL 8192 /* bytes, of which a first-level cache holds enough to take its slices at once */
+/* Bytes: half of a first-level cache, which keeps a panel while tiles take both slices at once. */
+#define WALK_SMALL_PANEL (16 * 1024)
 
 /* The tile of one or several panels from panel p on, over all rows. */
 FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *unused)
@@ -183,6 +177,7 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
                        .init_offset = w->init_gate ? init_offset : NULL,
                        .shared_init = w->shared_init,
                        .acc_stride = NV,
+                       .count = 1,
                        .fetch = w->fetch,
                        .fetch_line = p * w->fetch_lines,
                        .fetch_lines =
@@ -200,6 +195,7 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
         const int64_t alike = (i < longer ? longer : tiles) - i;
         const int64_t together = whole ? alike : FRNN_MIN(alike, TILE_MAX_ROWS / R);
         const int width = R > TILE_ROWS(NV) ? TILE_SLICE(NV) : NV;
+        /* Anew for every call, which moves some of it: a copy of the struct would wait for the stores above. */
         t.count = together;
         t.slices = NV / width;
         t.rows = (const char *)w->rows + (size_t)row * w->row_size;
