@@ -49,7 +49,7 @@ FRNN_INLINE vec FN(gru_backward_output)(const frnn_step_backward *s, const frnn_
 static void FN(gru_forward_tile)(const void *step, int64_t row0, int R, int64_t unit0, int panels, const vec *acc)
 {
     const frnn_step_forward *s = step;
-    vec z[TILE_MAX_ROWS], a_n[TILE_MAX_ROWS];
+    vec z[EPILOGUE_CHAINS], a_n[EPILOGUE_CHAINS];
     for (int p = 0, e = 0; p < panels; p++)
         for (int r = 0; r < R; r++, e++, acc += 3) {
             const frnn_row_forward *row = s->rows + row0 + r;

@@ -20,7 +20,7 @@ FRNN_INLINE void FN(lstm_forward_epilogue)(const int training, const frnn_step_f
                                            int64_t unit0, int panels, const vec *acc)
 {
     const int64_t Hp = s->Hp;
-    vec o[TILE_MAX_ROWS], c[TILE_MAX_ROWS];
+    vec o[EPILOGUE_CHAINS], c[EPILOGUE_CHAINS];
     for (int p = 0, e = 0; p < panels; p++)
         for (int r = 0; r < R; r++, e++, acc += 4) {
             const frnn_row_forward *row = s->rows + row0 + r;

@@ -32,12 +32,13 @@ typedef struct FN(tile_args) {
     int64_t k_stride;                /* from a k of b to the next */
     int64_t slice_stride;            /* from a slice to the next */
     int64_t panel_stride;            /* from a panel to the next, where a tile takes several */
-    const int64_t *init_offset;      /* [NP][NV]; NULL: sums start from zero */
+    int64_t unit;                    /* the first one of the panel */
+    const int64_t *init_offset;      /* [NP][NV], and so many more; NULL: sums start from zero */
     const real *shared_init;         /* the same for all rows, or NULL */
     vec *acc;                        /* out [NP][R][NV], unless out_offset is given, */
     int64_t acc_stride;              /* or of a slice [R][acc_stride]; or */
     void *const *out;                /* [R] out, whole vectors */
-    const int64_t *out_offset;       /* [NP][NV] */
+    const int64_t *out_offset;       /* [NP][NV], from `unit` on too */
     size_t fetch;                    /* where the structs point to what is wanted soon, in the second-level cache: */
     int64_t fetch_line, fetch_lines; /* from this cache line on, so many before each segment */
     /* Of tiles that fetch ahead: */
@@ -105,7 +106,7 @@ FRNN_INLINE void FN(tile_start)(const int R, const int NV, const int NP, const F
     const real *start[TILE_MAX_ROWS];
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
-        start[r] = t->shared_init ? t->shared_init : FN(tile_row)(t, r, t->init);
+        start[r] = (t->shared_init ? t->shared_init : FN(tile_row)(t, r, t->init)) + t->unit;
 #pragma GCC unroll 4
     for (int p = 0; p < NP; p++)
 #pragma GCC unroll 8
@@ -162,9 +163,10 @@ FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int
         for (int i = 0; i < NP * NV; i++)
             offset[i] = t->out_offset[i];
         void *const *const out = t->out;
+        const int64_t unit = t->unit;
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++) {
-            real *const row = out[r];
+            real *const row = (real *)out[r] + unit;
 #pragma GCC unroll 4
             for (int p = 0; p < NP; p++)
 #pragma GCC unroll 4

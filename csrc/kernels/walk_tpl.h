@@ -2,10 +2,13 @@
  * it is hot. Cells and product provide the epilogue. A row is a struct (of kernel_table.h, or just a pointer), of which
  * `operand` and `init` name the pointer fields that the tile reads. */
 
-/* acc [panels][R][gates][units of a panel], R at most TILE_MAX_ROWS: rows of as many tiles at once, since its chains are long.
- * Where a panel holds one vector of units of every gate, or R is 1 and there is one gate, the panels of a tile come in one
- * call, `units` counting them all. */
+/* acc [panels][R][gates][units of a panel], R at most EPILOGUE_ROWS. Where a panel holds one vector of units of every gate, or
+ * R is 1 and there is one gate, several panels come in one call, `units` counting them all: EPILOGUE_CHAINS vectors of units
+ * at most, all rows together. */
 typedef void (*FN(epilogue))(const void *step, int64_t row, int R, int64_t unit, int units, const vec *acc);
+
+#define EPILOGUE_ROWS 12
+#define EPILOGUE_CHAINS 16
 
 typedef struct FN(walk_args) {
     const frnn_panels *b;
@@ -30,14 +33,13 @@ FRNN_INLINE const real *FN(row_pointer)(const FN(walk_args) *w, int64_t row, siz
     return *(const real *const *)((const char *)w->rows + (size_t)row * w->row_size + field);
 }
 
-/* Where the vectors of `count` panels from panel p on lie in a row whose gates start at gate[0], gate[1], ... */
-FRNN_INLINE void FN(vector_offsets)(const frnn_panels *b, int64_t p, int count, int units, const int64_t *gate,
-                                    int64_t *offset)
+/* Where the vectors of `count` panels lie in a row whose gates start at gate[0], gate[1], ..., from the first unit on. */
+FRNN_INLINE void FN(vector_offsets)(const frnn_panels *b, int count, int units, const int64_t *gate, int64_t *offset)
 {
     for (int j = 0; j < count; j++)
         for (int64_t g = 0; g < b->gates; g++)
             for (int u = 0; u < units; u++)
-                *offset++ = gate[g] + ((p + j) * b->units + u) * VL;
+                *offset++ = gate[g] + (j * b->units + u) * VL;
 }
 
 /* What the outputs of some rows and panels start from: acc [NP][R][gates][units]. */
@@ -89,7 +91,7 @@ FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
 #define WALK_HELD_TILES 16
 #define WALK_FETCHING_TILES 6
 static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, FN(tile_args) t,
-                                             const int64_t *out_offset)
+                                             const int64_t *init_offset, const int64_t *out_offset)
 {
     const frnn_panels *b = w->b;
     const frnn_segments *all = w->segments;
@@ -106,6 +108,11 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
     vec held[WALK_HELD_TILES][TILE_ACCUMULATORS];
     frnn_segments segments = *all;
     t.segments = &segments;
+    t.count = 1;
+    t.b = FN(panel_data)(b, p);
+    t.unit = p * width;
+    t.init_offset = init_offset;
+    t.fetch_line = p * w->fetch_lines;
     t.fetch_lines = w->fetch_lines ? FN(tile_count)(w->fetch_lines, parts ? blocks : all->count) : 0;
     const int64_t together = parts ? WALK_HELD_TILES : tiles;
     for (int64_t first = 0; first < tiles; first += together) {
@@ -152,66 +159,67 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
 /* Bytes: half of a first-level cache, which keeps a panel while tiles take both slices at once. */
 #define WALK_SMALL_PANEL (16 * 1024)
 
-/* The tile of one or several panels from panel p on, over all rows. */
-FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *unused)
+/* Panels p to p + NP - 1 over all rows, a tile of `context` at a time. An epilogue gets as many rows as it takes, and where
+ * that is all of them, all these panels: its chains are long, and between two epilogues a processor waits for the end of one. */
+FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context)
 {
-    (void)unused;
+    FN(tile_args) *t = context;
     const frnn_panels *b = w->b;
     const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
     const int most = TILE_ROWS(b->depth * NV * FRNN_VECTOR_BYTES > WALK_SMALL_PANEL ? TILE_SLICE(NV) : NV);
     const int64_t tiles = w->m <= most ? 1 : FN(tile_count)(w->m, most);
     const int64_t rows = tiles == 1 ? w->m : w->m / tiles, longer = w->m - rows * tiles;
+    const int tile_panels = FRNN_MIN(NP, w->m > 2 ? 1 : TILE_PANELS(w->m, NV)); /* of a tile */
     const int whole = w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n;
     const int borrowed = b->format == FRNN_PANELS_OF_COLUMNS;
-    vec acc[TILE_MAX_ROWS * 4];
+    vec acc[EPILOGUE_CHAINS * 4];
     int64_t init_offset[TILE_ACCUMULATORS], out_offset[TILE_ACCUMULATORS];
-    FN(tile_args) t = {.rows = w->rows,
-                       .row_size = w->row_size,
-                       .operand = w->operand,
-                       .init = w->init,
-                       .segments = w->segments,
-                       .b = FN(panel_data)(b, p),
-                       .panel_stride = FN(panel_data)(b, p + 1) - FN(panel_data)(b, p),
-                       .k_stride = borrowed ? b->row : TILE_SLICE(NV) * VL,
-                       .slice_stride = borrowed ? 2 * VL : b->depth * 2 * VL,
-                       .init_offset = w->init_gate ? init_offset : NULL,
-                       .shared_init = w->shared_init,
-                       .acc_stride = NV,
-                       .count = 1,
-                       .fetch = w->fetch,
-                       .fetch_line = p * w->fetch_lines,
-                       .fetch_lines =
-                           w->fetch_lines ? FN(tile_count)(NP * w->fetch_lines, FRNN_MAX(w->segments->count, 1)) : 0};
     if (w->init_gate)
-        FN(vector_offsets)(b, p, NP, units, w->init_gate, init_offset);
+        FN(vector_offsets)(b, tile_panels, units, w->init_gate, init_offset);
     if (whole)
-        FN(vector_offsets)(b, p, NP, units, w->out_gate, out_offset);
+        FN(vector_offsets)(b, tile_panels, units, w->out_gate, out_offset);
+    t->panel_stride = FN(panel_data)(b, 1) - FN(panel_data)(b, 0);
+    t->k_stride = borrowed ? b->row : TILE_SLICE(NV) * VL;
+    t->slice_stride = borrowed ? 2 * VL : b->depth * 2 * VL;
+    t->acc_stride = NV;
     if (FN(is_far)(w, NV)) {
-        FN(walk_panel_far)(w, epilogue, p, t, whole ? out_offset : NULL);
+        FN(walk_panel_far)(w, epilogue, p, *t, w->init_gate ? init_offset : NULL, whole ? out_offset : NULL);
         return;
     }
-    for (int64_t i = 0, row = 0; i < tiles;) {
-        const int R = (int)(rows + (i < longer));
-        const int64_t alike = (i < longer ? longer : tiles) - i;
-        const int64_t together = whole ? alike : FRNN_MIN(alike, TILE_MAX_ROWS / R);
-        const int width = R > TILE_ROWS(NV) ? TILE_SLICE(NV) : NV;
-        /* Anew for every call, which moves some of it: a copy of the struct would wait for the stores above. */
-        t.count = together;
-        t.slices = NV / width;
-        t.rows = (const char *)w->rows + (size_t)row * w->row_size;
-        t.b = FN(panel_data)(b, p);
-        t.init_offset = w->init_gate ? init_offset : NULL;
-        t.out = whole ? w->out + row : NULL;
-        t.out_offset = whole ? out_offset : NULL;
-        t.acc = acc;
-        t.fetch_line = p * w->fetch_lines;
-        t.fetch_lines =
-            w->fetch_lines ? FN(tile_count)(NP * w->fetch_lines, FRNN_MAX(w->segments->count, 1) * t.slices) : 0;
-        FN(tiles)[R][width][NP](&t);
+    for (int64_t tile = 0, row = 0; tile < tiles;) {
+        int64_t end = tile, together = 0; /* tiles, and rows, of one epilogue */
+        for (; end < tiles; end++) {
+            const int64_t height = rows + (end < longer);
+            if (!whole && together + height > EPILOGUE_ROWS)
+                break;
+            together += height;
+        }
+        for (int done = 0; done < NP;) {
+            const int n = FRNN_MIN(tile_panels, NP - done), j = w->backwards ? NP - done - n : done;
+            for (int64_t i = tile, above = 0; i < end;) {
+                const int R = (int)(rows + (i < longer)), width = R > TILE_ROWS(NV) ? TILE_SLICE(NV) : NV;
+                t->count = (i < longer ? FRNN_MIN(longer, end) : end) - i;
+                t->slices = NV / width;
+                t->rows = (const char *)w->rows + (size_t)(row + above) * w->row_size;
+                t->b = FN(panel_data)(b, p + j);
+                t->unit = (p + j) * b->units * VL;
+                t->init_offset = w->init_gate ? init_offset : NULL;
+                t->out = whole ? w->out + row + above : NULL;
+                t->out_offset = whole ? out_offset : NULL;
+                t->acc = acc + (j * together + above) * NV;
+                t->fetch_line = (p + j) * w->fetch_lines;
+                if (w->fetch_lines)
+                    t->fetch_lines = FN(tile_count)(n * w->fetch_lines, FRNN_MAX(w->segments->count, 1) * t->slices);
+                i += t->count;
+                above += t->count * R;
+                FN(tiles)[R][width][n](t);
+            }
+            done += n;
+        }
         if (!whole)
-            FN(walk_finish)(w, epilogue, row, (int)together * R, p, NP, units, acc);
-        i += together;
-        row += together * R;
+            FN(walk_finish)(w, epilogue, row, (int)together, p, NP, units, acc);
+        tile = end;
+        row += together;
     }
 }
 
@@ -229,20 +237,38 @@ FRNN_INLINE void FN(walk_groups)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     if (w->m == 0 || first == last)
         return;
     const int64_t full = FN(panel_units)(b, last - 1) == b->units ? last : last - 1;
-    const int64_t groups = most == 1 ? full - first : (full - first + most - 1) / most;
-    if (w->backwards && full < last)
-        group(w, epilogue, full, 1, context);
-    for (int64_t i = 0; i < groups; i++) {
-        const int64_t p = first + (w->backwards ? groups - 1 - i : i) * most;
-        group(w, epilogue, p, (int)FRNN_MIN(most, full - p), context);
+    if (w->backwards) {
+        if (full < last)
+            group(w, epilogue, full, 1, context);
+        for (int64_t p = full; p > first;) {
+            const int NP = (int)FRNN_MIN(most, p - first);
+            p -= NP;
+            group(w, epilogue, p, NP, context);
+        }
+    } else {
+        for (int64_t p = first; p < full; p += most)
+            group(w, epilogue, p, (int)FRNN_MIN(most, full - p), context);
+        if (full < last)
+            group(w, epilogue, full, 1, context);
     }
-    if (!w->backwards && full < last)
-        group(w, epilogue, full, 1, context);
 }
 
 FRNN_INLINE void FN(walk_tiles)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
-    FN(walk_groups)(w, epilogue, w->m > 2 ? 1 : TILE_PANELS(w->m, w->b->gates * w->b->units), FN(walk_panels), NULL);
+    const frnn_panels *b = w->b;
+    const int NV = (int)(b->gates * b->units);
+    int most = w->m > 2 ? 1 : TILE_PANELS(w->m, NV);
+    if (w->m > 0 && !w->out && (b->units == 1 || (b->gates == 1 && w->m == 1)) && !FN(is_far)(w, NV))
+        most = FRNN_MAX(most, EPILOGUE_CHAINS / (int)(FRNN_MIN(w->m, EPILOGUE_CHAINS) * b->units));
+    FN(tile_args) t;
+    t.row_size = w->row_size;
+    t.operand = w->operand;
+    t.init = w->init;
+    t.segments = w->segments;
+    t.shared_init = w->shared_init;
+    t.fetch = w->fetch;
+    t.fetch_lines = 0;
+    FN(walk_groups)(w, epilogue, most, FN(walk_panels), &t);
 }
 
 /* borrowed_tpl.h */
