@@ -227,12 +227,37 @@ FRNN_INLINE vec v_load_n(const real *p, int n)
     return (vec)_mm256_maskload_pd(p, FN(tail_mask)(n));
 #endif
 }
+
+/* In parts of a power of two: a masked store is microcode on AMD's processors, and the load that follows it waits. */
 FRNN_INLINE void v_store_n(real *p, vec a, int n)
 {
+    if (n == VL) {
+        v_store(p, a);
+        return;
+    }
 #if REAL_IS_FLOAT
-    _mm256_maskstore_ps(p, FN(tail_mask)(n), (__m256)a);
+    __m128 part = _mm256_castps256_ps128((__m256)a);
+    if (n & 4) {
+        _mm_storeu_ps(p, part);
+        part = _mm256_extractf128_ps((__m256)a, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)p, part);
+        part = _mm_movehl_ps(part, part);
+        p += 2;
+    }
+    if (n & 1)
+        _mm_store_ss(p, part);
 #else
-    _mm256_maskstore_pd(p, FN(tail_mask)(n), (__m256d)a);
+    __m128d part = _mm256_castpd256_pd128((__m256d)a);
+    if (n & 2) {
+        _mm_storeu_pd(p, part);
+        part = _mm256_extractf128_pd((__m256d)a, 1);
+        p += 2;
+    }
+    if (n & 1)
+        _mm_store_sd(p, part);
 #endif
 }
 
