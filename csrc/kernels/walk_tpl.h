@@ -38,8 +38,10 @@ FRNN_INLINE void FN(vector_offsets)(const frnn_panels *b, int count, int units, 
 {
     for (int j = 0; j < count; j++)
         for (int64_t g = 0; g < b->gates; g++)
-            for (int u = 0; u < units; u++)
+            for (int u = 0; u < units; u++) {
                 *offset++ = gate[g] + (j * b->units + u) * VL;
+                FRNN_KEEP_SCALAR;
+            }
 }
 
 /* What the outputs of some rows and panels start from: acc [NP][R][gates][units]. */
@@ -237,23 +239,17 @@ FRNN_INLINE void FN(walk_groups)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     if (w->m == 0 || first == last)
         return;
     const int64_t full = FN(panel_units)(b, last - 1) == b->units ? last : last - 1;
-    if (w->backwards) {
-        if (full < last)
-            group(w, epilogue, full, 1, context);
-        for (int64_t p = full; p > first;) {
-            const int NP = (int)FRNN_MIN(most, p - first);
-            p -= NP;
-            group(w, epilogue, p, NP, context);
-        }
-    } else {
-        for (int64_t p = first; p < full; p += most)
-            group(w, epilogue, p, (int)FRNN_MIN(most, full - p), context);
-        if (full < last)
-            group(w, epilogue, full, 1, context);
+    for (int64_t done = 0, NP; done < last - first; done += NP) {
+        const int64_t begin = first + done, end = last - done;
+        if (w->backwards)
+            NP = end > full ? 1 : FRNN_MIN(most, end - first);
+        else
+            NP = begin < full ? FRNN_MIN(most, full - begin) : 1;
+        group(w, epilogue, w->backwards ? end - NP : begin, (int)NP, context);
     }
 }
 
-FRNN_INLINE void FN(walk_tiles)(const FN(walk_args) *w, FN(epilogue) epilogue)
+static FRNN_NOINLINE void FN(walk_tiles)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
     const frnn_panels *b = w->b;
     const int NV = (int)(b->gates * b->units);
@@ -279,7 +275,7 @@ static FRNN_NOINLINE void FN(walk_bfloat16)(const FN(walk_args) *w, FN(epilogue)
 static FRNN_NOINLINE void FN(walk_int8)(const FN(walk_args) *w, FN(epilogue) epilogue);
 #endif
 
-FRNN_INLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
+static FRNN_NOINLINE void FN(walk)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
     switch (w->b->format) {
     case FRNN_PANELS_OF_ROWS:

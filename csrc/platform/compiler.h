@@ -10,6 +10,8 @@
 #define FRNN_NOINLINE __attribute__((noinline))
 #define FRNN_UNUSED __attribute__((unused))
 #define FRNN_RESTRICT __restrict__
+/* In a loop of a few turns, which the compiler would take to be long and turn into vectors. */
+#define FRNN_KEEP_SCALAR __asm__ volatile("")
 
 #define FRNN_CACHE_LINE 64 /* bytes between prefetches; where lines are longer, some are asked for twice */
 
