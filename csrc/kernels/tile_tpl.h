@@ -21,7 +21,8 @@
 #define TILE_SLICED (TILE_ACCUMULATORS == 12)
 #define TILE_SLICE(nv) (TILE_SLICED && (nv) == 4 ? 2 : (nv)) /* vectors of a slice */
 #define TILE_MAX_ROWS 8
-#define TILE_STRETCH 16 /* terms between which the tile fetches what is wanted soon */
+#define TILE_STRETCH 16        /* terms between which the tile fetches what is wanted soon */
+#define TILE_STREAM_AHEAD 4096 /* bytes: where a tile that streams its weights fetches them */
 #define TILE_ROWS(nv) ((nv) == 0 ? 1 : FRNN_MIN(TILE_MAX_ROWS, TILE_ACCUMULATORS / (nv)))
 
 typedef struct FN(tile_args) {
@@ -87,18 +88,23 @@ FRNN_INLINE void FN(tile_term)(const int R, const int NV, const real *const a[],
 
 /* The next n terms of every sum. Two a turn, and k counts up to 0: instructions that multiply nothing cost where two
  * threads share a core. */
-FRNN_INLINE void FN(tile_terms)(const int R, const int NV, const int NP, int64_t n, const real *const a[],
-                                const real *b, int64_t k_stride, int64_t panel_stride, int64_t slice_stride, vec acc[])
+FRNN_INLINE void FN(tile_terms)(const int R, const int NV, const int NP, const int STREAMED, int64_t n,
+                                const real *const a[], const real *b, int64_t k_stride, int64_t panel_stride,
+                                int64_t slice_stride, vec acc[])
 {
     const real *end[TILE_MAX_ROWS];
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
         end[r] = a[r] + n;
 #pragma GCC unroll 2
-    for (int64_t k = -n; k != 0; k++, b += k_stride)
+    for (int64_t k = -n; k != 0; k++, b += k_stride) {
+#pragma GCC unroll 2
+        for (int v = 0; STREAMED && v < NV; v += 2)
+            __builtin_prefetch((const char *)(b + v / 2 * slice_stride) + TILE_STREAM_AHEAD);
 #pragma GCC unroll 4
         for (int p = 0; p < NP; p++)
             FN(tile_term)(R, NV, end, k, b + p * panel_stride, slice_stride, acc + p * R * NV);
+    }
 }
 
 FRNN_INLINE void FN(tile_start)(const int R, const int NV, const int NP, const FN(tile_args) *t, vec acc[])
@@ -121,7 +127,8 @@ FRNN_INLINE int64_t FN(tile_acc_stride)(const int NV, const FN(tile_args) *t)
     return TILE_SLICED && NV == 2 ? t->acc_stride : NV;
 }
 
-FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int AHEAD, const FN(tile_args) *t)
+FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int AHEAD, const int STREAMED,
+                              const FN(tile_args) *t)
 {
     vec acc[TILE_ACCUMULATORS];
     if (AHEAD && t->resumed) {
@@ -151,7 +158,7 @@ FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int
                 a[r] = FN(tile_row)(t, r, t->operand) + t->segments->offset[s] + k;
             for (int64_t line = 0; AHEAD && line < t->ahead_lines; line++, ahead += FRNN_CACHE_LINE)
                 __builtin_prefetch(ahead, 0, 2);
-            FN(tile_terms)(R, NV, NP, AHEAD ? FRNN_MIN(TILE_STRETCH, length - k) : length, a,
+            FN(tile_terms)(R, NV, NP, STREAMED, AHEAD ? FRNN_MIN(TILE_STRETCH, length - k) : length, a,
                            t->b + (s * length + k) * t->k_stride, t->k_stride, t->panel_stride,
                            TILE_SLICE(NV) < NV ? t->slice_stride : 2 * VL, acc);
             __asm__ volatile("" ::: "memory");
@@ -204,11 +211,15 @@ FRNN_INLINE int FN(tile_next_slice)(const int R, const int NV, FN(tile_args) *t)
 }
 
 /* Everything is in memory, so that little need be held meanwhile. */
-FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const int AHEAD, FN(tile_args) *t)
+FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const int AHEAD, const int STREAMED,
+                               FN(tile_args) *t)
 {
     do {
         for (t->left = t->count; t->left > 0; t->left--) {
-            FN(tile_one)(R, NV, NP, AHEAD, t);
+            if (STREAMED && t->left == t->count)
+                FN(tile_one)(R, NV, NP, AHEAD, 1, t);
+            else
+                FN(tile_one)(R, NV, NP, AHEAD, 0, t);
             t->rows += R * t->row_size;
             if (t->out_offset)
                 t->out += R;
@@ -232,6 +243,7 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
     TILE_ROW_VARIANTS(X, 3) X(7, 3, 1) X(8, 3, 1) X(1, 3, 2) X(1, 3, 3) X(1, 3, 4) X(2, 3, 2)                          \
     TILE_ROW_VARIANTS(X, 4) X(1, 4, 2) X(2, 4, 2)
 #define TILE_AHEAD_VARIANTS(X) X(4, 3) X(5, 3) X(6, 3) X(7, 3) X(8, 3) X(3, 4) X(4, 4) X(5, 4) X(6, 4)
+#define TILE_STREAMED_VARIANTS(X) /* not measured */
 #else
 #define TILE_PANELS(R, NV) ((NV) >= 3 && (R) == 1 ? 2 : 1)
 #define TILE_VARIANTS(X)                                                                                               \
@@ -240,13 +252,14 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
     X(1, 3, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(1, 3, 2)                                                             \
     X(1, 4, 1) X(2, 4, 1) X(3, 4, 1) X(1, 4, 2)
 #define TILE_AHEAD_VARIANTS(X) X(2, 3) X(3, 3) X(4, 3)
+#define TILE_STREAMED_VARIANTS(X) X(2, 3) X(3, 3) X(4, 3) X(2, 4) X(3, 4) X(4, 2) X(5, 2) X(6, 2)
 #endif
 /* clang-format on */
 
 #define DEFINE_TILE(R, NV, NP)                                                                                         \
     static FRNN_NOINLINE void FN(tile_##R##x##NV##x##NP)(FN(tile_args) *t)                                             \
     {                                                                                                                  \
-        FN(tile_body)(R, NV, NP, 0, t);                                                                                \
+        FN(tile_body)(R, NV, NP, 0, 0, t);                                                                             \
     }
 TILE_VARIANTS(DEFINE_TILE)
 #undef DEFINE_TILE
@@ -254,9 +267,17 @@ TILE_VARIANTS(DEFINE_TILE)
 #define DEFINE_TILE(R, NV)                                                                                             \
     static FRNN_NOINLINE void FN(tile_ahead_##R##x##NV)(FN(tile_args) *t)                                              \
     {                                                                                                                  \
-        FN(tile_body)(R, NV, 1, 1, t);                                                                                 \
+        FN(tile_body)(R, NV, 1, 1, 0, t);                                                                              \
     }
 TILE_AHEAD_VARIANTS(DEFINE_TILE)
+#undef DEFINE_TILE
+
+#define DEFINE_TILE(R, NV)                                                                                             \
+    static FRNN_NOINLINE void FN(tile_streamed_##R##x##NV)(FN(tile_args) *t)                                           \
+    {                                                                                                                  \
+        FN(tile_body)(R, NV, 1, 0, 1, t);                                                                              \
+    }
+TILE_STREAMED_VARIANTS(DEFINE_TILE)
 #undef DEFINE_TILE
 
 static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5][5])(FN(tile_args) *) = {
@@ -268,6 +289,12 @@ static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5][5])(FN(tile_args) *) = {
 static void (*const FN(tiles_ahead)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {
 #define TILE_ENTRY(R, NV) [R][NV] = FN(tile_ahead_##R##x##NV),
     TILE_AHEAD_VARIANTS(TILE_ENTRY)
+#undef TILE_ENTRY
+};
+
+static void (*const FN(tiles_streamed)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {
+#define TILE_ENTRY(R, NV) [R][NV] = FN(tile_streamed_##R##x##NV),
+    TILE_STREAMED_VARIANTS(TILE_ENTRY)
 #undef TILE_ENTRY
 };
 

@@ -75,15 +75,25 @@ FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     }
 }
 
-/* Whether the second-level cache keeps too little of the weights of this walk from one step to the next, and several tiles
- * that can fetch them ahead use a panel. Two tiles have little time to do so: hardware fetches faster, if it is not far. */
-FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
+/* What is done where the second-level cache keeps too little of the weights of a walk from one step to the next. */
+typedef enum FN(walk_distance) {
+    FN(NEAR),    /* nothing: it keeps enough */
+    FN(FETCHED), /* the last tiles of a panel fetch the next, if there are enough to have time for it */
+    FN(STREAMED) /* the first tile of a panel fetches it a little ahead of itself */
+} FN(walk_distance);
+
+FRNN_INLINE FN(walk_distance) FN(distance)(const FN(walk_args) *w, int NV)
 {
     const frnn_panels *b = w->b;
+    if (NV < 3 || w->m == 1 || b->format || !w->segments->count)
+        return FN(NEAR);
     const int64_t bytes = b->depth * b->gates * (w->unit1 - w->unit0) * (int64_t)sizeof(real);
-    const int64_t halves = w->m > 2 * TILE_ROWS(NV) ? 3 : 6; /* of that cache, that are too much for it */
-    return NV >= 3 && TILE_SLICE(NV) == NV && w->m > TILE_ROWS(NV) && !b->format && w->segments->count &&
-           bytes >= frnn_cpu_l2_cache_bytes() / 2 * halves;
+    const int64_t half = frnn_cpu_l2_cache_bytes() / 2;
+    if (bytes < 3 * half)
+        return FN(NEAR);
+    if (w->m <= TILE_ROWS(NV) || TILE_SLICE(NV) < NV)
+        return TILE_SLICED && bytes >= 6 * half ? FN(STREAMED) : FN(NEAR);
+    return w->m > 2 * TILE_ROWS(NV) || bytes >= 6 * half ? FN(FETCHED) : FN(NEAR);
 }
 
 /* A panel of such weights, and of the next one what its first tiles want: the last few tiles fetch it, the others lose nothing
@@ -184,7 +194,8 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     t->k_stride = borrowed ? b->row : TILE_SLICE(NV) * VL;
     t->slice_stride = borrowed ? 2 * VL : b->depth * 2 * VL;
     t->acc_stride = NV;
-    if (FN(is_far)(w, NV)) {
+    const FN(walk_distance) distance = FN(distance)(w, NV);
+    if (distance == FN(FETCHED)) {
         FN(walk_panel_far)(w, epilogue, p, *t, w->init_gate ? init_offset : NULL, whole ? out_offset : NULL);
         return;
     }
@@ -212,9 +223,12 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
                 t->fetch_line = (p + j) * w->fetch_lines;
                 if (w->fetch_lines)
                     t->fetch_lines = FN(tile_count)(n * w->fetch_lines, FRNN_MAX(w->segments->count, 1) * t->slices);
+                void (*const tile_of)(FN(tile_args) *) =
+                    distance == FN(STREAMED) &&i == 0 && FN(tiles_streamed)[R][width] ? FN(tiles_streamed)[R][width]
+                                                                                      : FN(tiles)[R][width][n];
                 i += t->count;
                 above += t->count * R;
-                FN(tiles)[R][width][n](t);
+                tile_of(t);
             }
             done += n;
         }
@@ -254,8 +268,9 @@ static FRNN_NOINLINE void FN(walk_tiles)(const FN(walk_args) *w, FN(epilogue) ep
     const frnn_panels *b = w->b;
     const int NV = (int)(b->gates * b->units);
     int most = w->m > 2 ? 1 : TILE_PANELS(w->m, NV);
-    if (w->m > 0 && !w->out && (b->units == 1 || (b->gates == 1 && w->m == 1)) && !FN(is_far)(w, NV))
-        most = FRNN_MAX(most, EPILOGUE_CHAINS / (int)(FRNN_MIN(w->m, EPILOGUE_CHAINS) * b->units));
+    if (w->m > 0 && w->m <= EPILOGUE_CHAINS / 2 && !w->out && (b->units == 1 || (b->gates == 1 && w->m == 1)) &&
+        FN(distance)(w, NV) != FN(FETCHED))
+        most = FRNN_MAX(most, EPILOGUE_CHAINS / (int)(w->m * b->units));
     FN(tile_args) t;
     t.row_size = w->row_size;
     t.operand = w->operand;

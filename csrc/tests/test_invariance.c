@@ -123,8 +123,8 @@ static void check_shared_units(int isa, int dtype, int cell)
     release();
 }
 
-/* Weights that the second-level cache does not keep are fetched ahead, by the last tiles of a panel, and of larger panels come
- * in blocks; with many rows, again for every few tiles. */
+/* Weights that the second-level cache does not keep are fetched ahead, by the last tiles of the panel before, and of larger
+ * panels come in blocks; with many rows, again for every few tiles. Or the first tile of a panel fetches them. */
 static void check_large_weights(int isa, int dtype, int cell)
 {
     const int64_t V = lanes_of(isa, dtype), bytes = frnn_cpu_l2_cache_bytes() / (dtype == FRNN_FLOAT32 ? 4 : 8);
