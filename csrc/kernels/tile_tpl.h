@@ -243,7 +243,7 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
     TILE_ROW_VARIANTS(X, 3) X(7, 3, 1) X(8, 3, 1) X(1, 3, 2) X(1, 3, 3) X(1, 3, 4) X(2, 3, 2)                          \
     TILE_ROW_VARIANTS(X, 4) X(1, 4, 2) X(2, 4, 2)
 #define TILE_AHEAD_VARIANTS(X) X(4, 3) X(5, 3) X(6, 3) X(7, 3) X(8, 3) X(3, 4) X(4, 4) X(5, 4) X(6, 4)
-#define TILE_STREAMED_VARIANTS(X) /* not measured */
+#define TILE_STREAMED_VARIANTS(X)
 #else
 #define TILE_PANELS(R, NV) ((NV) >= 3 && (R) == 1 ? 2 : 1)
 #define TILE_VARIANTS(X)                                                                                               \
@@ -251,7 +251,7 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
     TILE_ROW_VARIANTS(X, 2)                                                                                            \
     X(1, 3, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(1, 3, 2)                                                             \
     X(1, 4, 1) X(2, 4, 1) X(3, 4, 1) X(1, 4, 2)
-#define TILE_AHEAD_VARIANTS(X) X(2, 3) X(3, 3) X(4, 3)
+#define TILE_AHEAD_VARIANTS(X)
 #define TILE_STREAMED_VARIANTS(X) X(2, 3) X(3, 3) X(4, 3) X(2, 4) X(3, 4) X(4, 2) X(5, 2) X(6, 2)
 #endif
 /* clang-format on */
@@ -286,15 +286,15 @@ static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5][5])(FN(tile_args) *) = {
 #undef TILE_ENTRY
 };
 
-static void (*const FN(tiles_ahead)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {
+static void (*const FN(tiles_ahead)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {{NULL},
 #define TILE_ENTRY(R, NV) [R][NV] = FN(tile_ahead_##R##x##NV),
-    TILE_AHEAD_VARIANTS(TILE_ENTRY)
+                                                                               TILE_AHEAD_VARIANTS(TILE_ENTRY)
 #undef TILE_ENTRY
 };
 
-static void (*const FN(tiles_streamed)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {
+static void (*const FN(tiles_streamed)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {{NULL},
 #define TILE_ENTRY(R, NV) [R][NV] = FN(tile_streamed_##R##x##NV),
-    TILE_STREAMED_VARIANTS(TILE_ENTRY)
+                                                                                  TILE_STREAMED_VARIANTS(TILE_ENTRY)
 #undef TILE_ENTRY
 };
 

@@ -78,8 +78,8 @@ FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, 
 /* What is done where the second-level cache keeps too little of the weights of a walk from one step to the next. */
 typedef enum FN(walk_distance) {
     FN(NEAR),    /* nothing: it keeps enough */
-    FN(FETCHED), /* the last tiles of a panel fetch the next, if there are enough to have time for it */
-    FN(STREAMED) /* the first tile of a panel fetches it a little ahead of itself */
+    FN(FETCHED), /* the last tiles of a panel fetch the next: 32 registers */
+    FN(STREAMED) /* the first tile of a panel fetches it, a little ahead of itself: 16 registers */
 } FN(walk_distance);
 
 FRNN_INLINE FN(walk_distance) FN(distance)(const FN(walk_args) *w, int NV)
@@ -88,12 +88,13 @@ FRNN_INLINE FN(walk_distance) FN(distance)(const FN(walk_args) *w, int NV)
     if (NV < 3 || w->m == 1 || b->format || !w->segments->count)
         return FN(NEAR);
     const int64_t bytes = b->depth * b->gates * (w->unit1 - w->unit0) * (int64_t)sizeof(real);
-    const int64_t half = frnn_cpu_l2_cache_bytes() / 2;
-    if (bytes < 3 * half)
+    const int64_t cache = frnn_cpu_l2_cache_bytes();
+    if (TILE_SLICED)
+        return bytes >= 3 * cache ? FN(STREAMED) : FN(NEAR);
+    if (w->m <= TILE_ROWS(NV))
         return FN(NEAR);
-    if (w->m <= TILE_ROWS(NV) || TILE_SLICE(NV) < NV)
-        return TILE_SLICED && bytes >= 6 * half ? FN(STREAMED) : FN(NEAR);
-    return w->m > 2 * TILE_ROWS(NV) || bytes >= 6 * half ? FN(FETCHED) : FN(NEAR);
+    const int64_t much = w->m > 2 * TILE_ROWS(NV) ? cache / 2 * 3 : cache * 3; /* two tiles have little time to fetch */
+    return bytes >= much ? FN(FETCHED) : FN(NEAR);
 }
 
 /* A panel of such weights, and of the next one what its first tiles want: the last few tiles fetch it, the others lose nothing
