@@ -286,15 +286,15 @@ static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5][5])(FN(tile_args) *) = {
 #undef TILE_ENTRY
 };
 
-static void (*const FN(tiles_ahead)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {{NULL},
+static void (*const FN(tiles_ahead)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {
 #define TILE_ENTRY(R, NV) [R][NV] = FN(tile_ahead_##R##x##NV),
-                                                                               TILE_AHEAD_VARIANTS(TILE_ENTRY)
+    TILE_AHEAD_VARIANTS(TILE_ENTRY)
 #undef TILE_ENTRY
 };
 
-static void (*const FN(tiles_streamed)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {{NULL},
+static void (*const FN(tiles_streamed)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {
 #define TILE_ENTRY(R, NV) [R][NV] = FN(tile_streamed_##R##x##NV),
-                                                                                  TILE_STREAMED_VARIANTS(TILE_ENTRY)
+    TILE_STREAMED_VARIANTS(TILE_ENTRY)
 #undef TILE_ENTRY
 };
 

@@ -212,6 +212,7 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
             const int n = FRNN_MIN(tile_panels, NP - done), j = w->backwards ? NP - done - n : done;
             for (int64_t i = tile, above = 0; i < end;) {
                 const int R = (int)(rows + (i < longer)), width = R > TILE_ROWS(NV) ? TILE_SLICE(NV) : NV;
+                /* Anew for every call, which moves some of it. */
                 t->count = (i < longer ? FRNN_MIN(longer, end) : end) - i;
                 t->slices = NV / width;
                 t->rows = (const char *)w->rows + (size_t)(row + above) * w->row_size;
@@ -224,12 +225,10 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
                 t->fetch_line = (p + j) * w->fetch_lines;
                 if (w->fetch_lines)
                     t->fetch_lines = FN(tile_count)(n * w->fetch_lines, FRNN_MAX(w->segments->count, 1) * t->slices);
-                void (*const tile_of)(FN(tile_args) *) =
-                    distance == FN(STREAMED) &&i == 0 && FN(tiles_streamed)[R][width] ? FN(tiles_streamed)[R][width]
-                                                                                      : FN(tiles)[R][width][n];
+                const int streamed = i == 0 && FN(tiles_streamed)[R][width] && distance == FN(STREAMED);
+                (streamed ? FN(tiles_streamed)[R][width] : FN(tiles)[R][width][n])(t);
                 i += t->count;
                 above += t->count * R;
-                tile_of(t);
             }
             done += n;
         }
