@@ -341,12 +341,18 @@ static double step_weights(const frnn_layer *layer)
  * as its multiplications for some sixteen rows. */
 #define FRNN_ROWS_PER_TRANSFER 16
 
+/* What a step of a recurrence takes whatever its rows, and what each thread takes that has some of them, in operations. */
+#define FRNN_FLOP_OF_ANY_STEP 1e4
+
 int frnn_sequence_threads(const frnn_sequence *q)
 {
     if (q->training && q->T * q->N < FRNN_ROWS_PER_TRANSFER)
         return 1;
-    return frnn_threads_for(2.0 * (double)q->T * FRNN_MAX((double)q->N, FRNN_ROWS_PER_READ) * step_weights(&q->layer),
-                            FRNN_MAX_THREADS);
+    const double step = 2.0 * FRNN_MAX((double)q->N, FRNN_ROWS_PER_READ) * step_weights(&q->layer);
+    double most = FRNN_MAX_THREADS;
+    if (!q->training && frnn_cell_table[q->layer.cell].recurrent_gates && step < most * FRNN_FLOP_OF_ANY_STEP)
+        most = FRNN_MAX(1, step / FRNN_FLOP_OF_ANY_STEP);
+    return frnn_threads_for((double)q->T * step, (int64_t)most);
 }
 
 int frnn_late_threads(const frnn_sequence *q)

@@ -78,6 +78,7 @@ static void check_thread_counts(void)
     frnn_sequence large = {.layer = {.cell = FRNN_LSTM, .input_size = 512, .hidden_size = 512}, .T = 1000, .N = 64};
     frnn_sequence small = {.layer = {.cell = FRNN_LSTM, .input_size = 1, .hidden_size = 1}, .T = 1, .N = 1};
     frnn_sequence empty = {.layer = {.cell = FRNN_GRU, .input_size = 512, .hidden_size = 512}, .T = 0, .N = 0};
+    frnn_sequence narrow = {.layer = {.cell = FRNN_LSTM, .input_size = 3, .hidden_size = 20}, .T = 10000, .N = 5};
     const int counts[] = {1, 3, FRNN_MAX_THREADS};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         CHECK(frnn_set_num_threads(counts[i]) == FRNN_OK && frnn_get_num_threads() == counts[i], "%d threads refused",
@@ -85,6 +86,7 @@ static void check_thread_counts(void)
         CHECK(frnn_sequence_threads(&large) == counts[i], "a large layer takes %d of %d threads",
               frnn_sequence_threads(&large), counts[i]);
         CHECK(frnn_sequence_threads(&small) == 1, "a tiny layer takes %d threads", frnn_sequence_threads(&small));
+        CHECK(frnn_sequence_threads(&narrow) == 1, "many small steps take %d threads", frnn_sequence_threads(&narrow));
         CHECK(frnn_sequence_threads(&empty) == 1, "no work takes %d threads", frnn_sequence_threads(&empty));
     }
     frnn_set_num_threads(before);
