@@ -127,9 +127,11 @@ FRNN_INLINE int64_t FN(tile_acc_stride)(const int NV, const FN(tile_args) *t)
     return TILE_SLICED && NV == 2 ? t->acc_stride : NV;
 }
 
-FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int AHEAD, const int STREAMED,
-                              const FN(tile_args) *t)
+/* FAR: weights come from beyond the second-level cache. With 32 registers the tile fetches what the next ones want, a few lines
+ * before each stretch of terms; with 16, what it wants itself a little later. */
+FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int FAR, const FN(tile_args) *t)
 {
+    const int AHEAD = FAR && !TILE_SLICED, STREAMED = FAR && TILE_SLICED;
     vec acc[TILE_ACCUMULATORS];
     if (AHEAD && t->resumed) {
 #pragma GCC unroll 24
@@ -211,15 +213,14 @@ FRNN_INLINE int FN(tile_next_slice)(const int R, const int NV, FN(tile_args) *t)
 }
 
 /* Everything is in memory, so that little need be held meanwhile. */
-FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const int AHEAD, const int STREAMED,
-                               FN(tile_args) *t)
+FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const int FAR, FN(tile_args) *t)
 {
     do {
         for (t->left = t->count; t->left > 0; t->left--) {
-            if (STREAMED && t->left == t->count)
-                FN(tile_one)(R, NV, NP, AHEAD, 1, t);
+            if (FAR && (!TILE_SLICED || t->left == t->count)) /* the second one finds what the first has streamed */
+                FN(tile_one)(R, NV, NP, 1, t);
             else
-                FN(tile_one)(R, NV, NP, AHEAD, 0, t);
+                FN(tile_one)(R, NV, NP, 0, t);
             t->rows += R * t->row_size;
             if (t->out_offset)
                 t->out += R;
@@ -242,8 +243,7 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
     TILE_ROW_VARIANTS(X, 2) X(7, 2, 1) X(8, 2, 1)                                                                      \
     TILE_ROW_VARIANTS(X, 3) X(7, 3, 1) X(8, 3, 1) X(1, 3, 2) X(1, 3, 3) X(1, 3, 4) X(2, 3, 2)                          \
     TILE_ROW_VARIANTS(X, 4) X(1, 4, 2) X(2, 4, 2)
-#define TILE_AHEAD_VARIANTS(X) X(4, 3) X(5, 3) X(6, 3) X(7, 3) X(8, 3) X(3, 4) X(4, 4) X(5, 4) X(6, 4)
-#define TILE_STREAMED_VARIANTS(X)
+#define TILE_FAR_VARIANTS(X) X(4, 3) X(5, 3) X(6, 3) X(7, 3) X(8, 3) X(3, 4) X(4, 4) X(5, 4) X(6, 4)
 #else
 #define TILE_PANELS(R, NV) ((NV) >= 3 && (R) == 1 ? 2 : 1)
 #define TILE_VARIANTS(X)                                                                                               \
@@ -251,33 +251,24 @@ FRNN_INLINE void FN(tile_body)(const int R, const int NV, const int NP, const in
     TILE_ROW_VARIANTS(X, 2)                                                                                            \
     X(1, 3, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(1, 3, 2)                                                             \
     X(1, 4, 1) X(2, 4, 1) X(3, 4, 1) X(1, 4, 2)
-#define TILE_AHEAD_VARIANTS(X)
-#define TILE_STREAMED_VARIANTS(X) X(2, 3) X(3, 3) X(4, 3) X(2, 4) X(3, 4) X(4, 2) X(5, 2) X(6, 2)
+#define TILE_FAR_VARIANTS(X) X(2, 3) X(3, 3) X(4, 3) X(2, 4) X(3, 4) X(4, 2) X(5, 2) X(6, 2)
 #endif
 /* clang-format on */
 
 #define DEFINE_TILE(R, NV, NP)                                                                                         \
     static FRNN_NOINLINE void FN(tile_##R##x##NV##x##NP)(FN(tile_args) *t)                                             \
     {                                                                                                                  \
-        FN(tile_body)(R, NV, NP, 0, 0, t);                                                                             \
+        FN(tile_body)(R, NV, NP, 0, t);                                                                                \
     }
 TILE_VARIANTS(DEFINE_TILE)
 #undef DEFINE_TILE
 
 #define DEFINE_TILE(R, NV)                                                                                             \
-    static FRNN_NOINLINE void FN(tile_ahead_##R##x##NV)(FN(tile_args) *t)                                              \
+    static FRNN_NOINLINE void FN(tile_far_##R##x##NV)(FN(tile_args) *t)                                                \
     {                                                                                                                  \
-        FN(tile_body)(R, NV, 1, 1, 0, t);                                                                              \
+        FN(tile_body)(R, NV, 1, 1, t);                                                                                 \
     }
-TILE_AHEAD_VARIANTS(DEFINE_TILE)
-#undef DEFINE_TILE
-
-#define DEFINE_TILE(R, NV)                                                                                             \
-    static FRNN_NOINLINE void FN(tile_streamed_##R##x##NV)(FN(tile_args) *t)                                           \
-    {                                                                                                                  \
-        FN(tile_body)(R, NV, 1, 0, 1, t);                                                                              \
-    }
-TILE_STREAMED_VARIANTS(DEFINE_TILE)
+TILE_FAR_VARIANTS(DEFINE_TILE)
 #undef DEFINE_TILE
 
 static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5][5])(FN(tile_args) *) = {
@@ -286,15 +277,9 @@ static void (*const FN(tiles)[TILE_MAX_ROWS + 1][5][5])(FN(tile_args) *) = {
 #undef TILE_ENTRY
 };
 
-static void (*const FN(tiles_ahead)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {
-#define TILE_ENTRY(R, NV) [R][NV] = FN(tile_ahead_##R##x##NV),
-    TILE_AHEAD_VARIANTS(TILE_ENTRY)
-#undef TILE_ENTRY
-};
-
-static void (*const FN(tiles_streamed)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {
-#define TILE_ENTRY(R, NV) [R][NV] = FN(tile_streamed_##R##x##NV),
-    TILE_STREAMED_VARIANTS(TILE_ENTRY)
+static void (*const FN(tiles_far)[TILE_MAX_ROWS + 1][5])(FN(tile_args) *) = {
+#define TILE_ENTRY(R, NV) [R][NV] = FN(tile_far_##R##x##NV),
+    TILE_FAR_VARIANTS(TILE_ENTRY)
 #undef TILE_ENTRY
 };
 

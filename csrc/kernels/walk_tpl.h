@@ -75,26 +75,18 @@ FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     }
 }
 
-/* What is done where the second-level cache keeps too little of the weights of a walk from one step to the next. */
-typedef enum FN(walk_distance) {
-    FN(NEAR),    /* nothing: it keeps enough */
-    FN(FETCHED), /* the last tiles of a panel fetch the next: 32 registers */
-    FN(STREAMED) /* the first tile of a panel fetches it, a little ahead of itself: 16 registers */
-} FN(walk_distance);
-
-FRNN_INLINE FN(walk_distance) FN(distance)(const FN(walk_args) *w, int NV)
+/* Whether the second-level cache keeps too little of the weights of this walk from one step to the next, and tiles can do
+ * something about it: with 16 registers the first tile of a panel fetches it, a little ahead of itself; with 32 the last tiles
+ * of a panel fetch the next, of which two have little time to do so. */
+FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
 {
     const frnn_panels *b = w->b;
-    if (NV < 3 || w->m == 1 || b->format || !w->segments->count)
-        return FN(NEAR);
+    const int64_t fewest = TILE_SLICED ? 1 : TILE_ROWS(NV); /* rows that are too few */
+    if (NV < 3 || w->m <= fewest || b->format || !w->segments->count)
+        return 0;
     const int64_t bytes = b->depth * b->gates * (w->unit1 - w->unit0) * (int64_t)sizeof(real);
     const int64_t cache = frnn_cpu_l2_cache_bytes();
-    if (TILE_SLICED)
-        return bytes >= 3 * cache ? FN(STREAMED) : FN(NEAR);
-    if (w->m <= TILE_ROWS(NV))
-        return FN(NEAR);
-    const int64_t much = w->m > 2 * TILE_ROWS(NV) ? cache / 2 * 3 : cache * 3; /* two tiles have little time to fetch */
-    return bytes >= much ? FN(FETCHED) : FN(NEAR);
+    return bytes >= (TILE_SLICED || w->m <= 2 * TILE_ROWS(NV) ? cache * 3 : cache / 2 * 3);
 }
 
 /* A panel of such weights, and of the next one what its first tiles want: the last few tiles fetch it, the others lose nothing
@@ -160,7 +152,7 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
                     FN(tiles)[R][NV][1](&t);
                 } else {
                     t.ahead = ahead ? ahead + (i - fetching) * stretches * t.ahead_lines * FRNN_CACHE_LINE : NULL;
-                    FN(tiles_ahead)[R][NV](&t);
+                    FN(tiles_far)[R][NV](&t);
                 }
                 if (last && !t.out_offset)
                     FN(walk_finish)(w, epilogue, row, R, p, 1, units, sums);
@@ -195,8 +187,8 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     t->k_stride = borrowed ? b->row : TILE_SLICE(NV) * VL;
     t->slice_stride = borrowed ? 2 * VL : b->depth * 2 * VL;
     t->acc_stride = NV;
-    const FN(walk_distance) distance = FN(distance)(w, NV);
-    if (distance == FN(FETCHED)) {
+    const int far = FN(is_far)(w, NV);
+    if (far && !TILE_SLICED) {
         FN(walk_panel_far)(w, epilogue, p, *t, w->init_gate ? init_offset : NULL, whole ? out_offset : NULL);
         return;
     }
@@ -225,8 +217,8 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
                 t->fetch_line = (p + j) * w->fetch_lines;
                 if (w->fetch_lines)
                     t->fetch_lines = FN(tile_count)(n * w->fetch_lines, FRNN_MAX(w->segments->count, 1) * t->slices);
-                const int streamed = i == 0 && FN(tiles_streamed)[R][width] && distance == FN(STREAMED);
-                (streamed ? FN(tiles_streamed)[R][width] : FN(tiles)[R][width][n])(t);
+                const int streamed = far && i == 0 && FN(tiles_far)[R][width];
+                (streamed ? FN(tiles_far)[R][width] : FN(tiles)[R][width][n])(t);
                 i += t->count;
                 above += t->count * R;
             }
@@ -269,7 +261,7 @@ static FRNN_NOINLINE void FN(walk_tiles)(const FN(walk_args) *w, FN(epilogue) ep
     const int NV = (int)(b->gates * b->units);
     int most = w->m > 2 ? 1 : TILE_PANELS(w->m, NV);
     if (w->m > 0 && w->m <= EPILOGUE_CHAINS / 2 && !w->out && (b->units == 1 || (b->gates == 1 && w->m == 1)) &&
-        FN(distance)(w, NV) != FN(FETCHED))
+        (TILE_SLICED || !FN(is_far)(w, NV)))
         most = FRNN_MAX(most, EPILOGUE_CHAINS / (int)(w->m * b->units));
     FN(tile_args) t;
     t.row_size = w->row_size;
