@@ -181,9 +181,15 @@ def test_few_rows_alone_borrow(T: int, N: int, borrowed: bool, borrowings: list[
     assert bool(borrowings) is borrowed
 
 
-def test_small_weights_are_packed(borrowings: list[Any]) -> None:
-    LSTM(64, 64, seed=0).train()(np.ones((1, 1, 64), np.float32))
-    assert not borrowings
+@pytest.mark.parametrize(
+    ("H", "T", "N", "borrowed"),
+    [(64, 1, 4, True), (64, 2, 2, True), (64, 3, 1, False), (64, 1, 5, False), (16, 1, 1, False)],
+)
+def test_small_weights_are_packed_for_more_rows(
+    H: int, T: int, N: int, borrowed: bool, borrowings: list[Any]
+) -> None:
+    LSTM(H, H, seed=0).train()(np.ones((T, N, H), np.float32))
+    assert bool(borrowings) is borrowed
 
 
 def test_what_was_borrowed_is_given_back(borrowings: list[Any]) -> None:

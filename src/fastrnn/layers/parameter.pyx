@@ -25,7 +25,8 @@ cdef extern from "Python.h":
 
 cdef enum:
     MOST_PARAMETERS = 9   # of a cell, see CellWeights
-    BORROWED_WEIGHTS = 1 << 16
+    SOME_WEIGHTS = 1 << 12  # of fewer, the packs are made in less time than it takes to lend
+    MANY_WEIGHTS = 1 << 16  # from here on packs leave the first-level cache
 
 cdef int64_t _last_version = 0  # one counter for all: equal versions mean the same contents
 
@@ -282,7 +283,9 @@ def float_dtype(dtype):
 
 def worth_borrowing(int64_t T, int64_t N, int64_t weights):
     """Whether T steps of N rows take less time on so many weights as they are than packing them."""
-    return T <= 8 and T * N <= 12 and weights >= BORROWED_WEIGHTS
+    if weights >= MANY_WEIGHTS:
+        return T <= 8 and T * N <= 12
+    return T <= 2 and T * N <= 4 and weights >= SOME_WEIGHTS
 
 
 cdef struct Key:
