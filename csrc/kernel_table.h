@@ -104,7 +104,8 @@ typedef struct frnn_outer {
  * says. NULL where a cell or call has no use for it. */
 typedef struct frnn_row_forward {
     const void *operand;               /* [P] state that enters the recurrent product */
-    const void *gates_in;              /* [slots][Hp] padded: bias + input product */
+    const void *gates_in;              /* [slots][Hp] padded: bias + input product; or, of a joint step, */
+    const void *x;                     /* [I] */
     const void *h_prev;                /* [P] state for the direct paths */
     const void *c_prev;                /* [H] padded */
     void *saved;                       /* [saved slots][Hp] padded; in inference only a work row */
@@ -117,9 +118,11 @@ typedef struct frnn_row_forward {
 typedef struct frnn_step_forward {
     const frnn_row_forward *rows;
     int64_t m;
+    int joint;         /* the input product is part of the step (cells with as many input slots as recurrent gates) */
+    frnn_panels input; /* gate-interleaved W_ih, if so */
     frnn_panels recurrent;  /* gate-interleaved W_hh */
     frnn_panels candidate;  /* gru_reset_before: the n gate's part of W_hh */
-    const void *parameters; /* layer normalisation: bias [input_slots][Hp], then [norm_slots][Hp] (rnn_plan.h) */
+    const void *parameters; /* bias [input_slots][Hp], then of layer normalisation [norm_slots][Hp] (rnn_plan.h) */
     int64_t H, Hp;
     int64_t unit0, unit1; /* units of this call */
     int training;         /* fill `saved` for backward */

@@ -2,7 +2,8 @@
  *
  * A thread owns batch rows over the whole sequence (of a cell without recurrent gates also only some units of them), so
  * threads never wait for each other. Per window of steps:
- *   1  pre-activations from the input: x_t W_ih^T + bias, all rows of the window in one product
+ *   1  pre-activations from the input: x_t W_ih^T + bias, all rows of the window in one product (where this is not part of
+ *      the step: frnn_is_joint)
  *   2  for every step: point each running row at what it reads and writes (h0, resets, masks and ragged ends are
  *      only different pointers), then the cell's fused step; zeros where a row has ended
  *   3  projection, if any
@@ -26,6 +27,7 @@ typedef struct forward_work {
     void *masked_h; /* [rows][P] */
     void *saved;    /* [rows][saved_stride]: work rows of inference */
     int64_t window;
+    int has_gates; /* the input product is taken in windows, not looked up nor part of the step */
     frnn_share share;
 } forward_work;
 
@@ -47,13 +49,14 @@ static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
     const size_t rows = (size_t)((q->N + job->shares.rows - 1) / job->shares.rows), size = plan->size;
-    w->window = q->input_table ? 1 : frnn_window(plan, q->T, (int64_t)rows, plan->gates_stride, 4);
+    w->has_gates = !q->input_table && !frnn_is_joint(plan, q, (int64_t)rows);
+    w->window = w->has_gates ? frnn_window(plan, q->T, (int64_t)rows, plan->gates_stride, 4) : 1;
     const size_t window_rows = (size_t)w->window * rows;
     w->rows = frnn_take(arena, sizeof *w->rows * rows);
     w->step_rows = frnn_take(arena, sizeof *w->step_rows * rows);
     w->a = frnn_take(arena, sizeof *w->a * window_rows);
     w->out = frnn_take(arena, sizeof *w->out * window_rows);
-    w->gates = frnn_take(arena, q->input_table ? 0 : size * window_rows * (size_t)plan->gates_stride);
+    w->gates = frnn_take(arena, w->has_gates ? size * window_rows * (size_t)plan->gates_stride : 0);
     w->masked_x = frnn_take(arena, q->input_mask ? size * window_rows * (size_t)plan->I : 0);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
     w->saved = frnn_take(arena, q->training ? 0 : size * rows * (size_t)plan->saved_stride);
@@ -144,6 +147,7 @@ static void point_rows(const forward_job *job, const forward_work *w, int64_t fi
         frnn_row_forward *row = &w->step_rows[i];
         const int reset = frnn_is_reset(q, n, t);
         void *y = frnn_at(plan, q->y, t * q->y_t_stride + n * q->y_n_stride);
+        row->x = frnn_at(plan, q->x, t * q->x_t_stride + n * q->x_n_stride);
         row->gates_in = q->input_table ? frnn_at(plan, q->input_table, q->tokens[t * q->N + n] * plan->gates_stride)
                                        : frnn_at(plan, w->gates, (step_in_window * count + i) * plan->gates_stride);
         row->saved = q->training ? frnn_saved_row(plan, q, n, t) : frnn_at(plan, w->saved, i * plan->saved_stride);
@@ -192,11 +196,13 @@ static void move_rows(const forward_job *job, const forward_work *w, int64_t ami
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
     const int64_t forth = q->reverse ? -(int64_t)plan->size : (int64_t)plan->size;
-    const int64_t y = forth * q->y_t_stride, saved = q->training ? forth * q->N * plan->saved_stride : 0;
+    const int64_t x = forth * q->x_t_stride, y = forth * q->y_t_stride;
+    const int64_t saved = q->training ? forth * q->N * plan->saved_stride : 0;
     const int has_c = plan->cell->c_slot >= 0;
     for (int64_t i = 0; i < amidst; i++) {
         frnn_row_forward *row = &w->step_rows[i];
         row->gates_in = frnn_at(plan, w->gates, (step_in_window * count + i) * plan->gates_stride);
+        frnn_move(&row->x, x);
         frnn_move_out(&row->saved, saved);
         frnn_move(&row->saved_next, saved);
         frnn_move_out(&row->h, y);
@@ -291,10 +297,12 @@ static void forward_thread(void *context, int index, int threads)
     w.share = frnn_share_of(plan, &job->shares, index);
     const int64_t count = frnn_take_rows(q, job->order, w.share.index, w.share.count, w.rows);
 
-    if (!q->input_table && job->begin == 0)
+    if (w.has_gates && job->begin == 0)
         fill_bias_slot(plan, &w, w.window * count);
 
     frnn_step_forward step = {.rows = w.step_rows,
+                              .joint = !w.has_gates && !q->input_table,
+                              .input = plan->input,
                               .recurrent = plan->recurrent,
                               .candidate = plan->candidate,
                               .parameters = plan->bias,
@@ -305,13 +313,13 @@ static void forward_thread(void *context, int index, int threads)
                               .training = q->training,
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL};
-    const int alone = q->T == 1 && count <= 2 && !q->input_table && frnn_one_product(plan) &&
+    const int alone = w.has_gates && q->T == 1 && count <= 2 && frnn_one_product(plan) &&
                       q->layer.format != FRNN_WEIGHTS_INT8; /* which rounds x and h anew in every product */
     const int regular = frnn_is_regular(plan, q);
     int64_t amidst = 0;
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {
         const int64_t s1 = FRNN_MIN(s0 + w.window, job->end);
-        if (!q->input_table && !alone)
+        if (w.has_gates && !alone)
             input_products(job, &w, count, s0, s1, &step);
         for (int64_t s = s0; s < s1; s++) {
             const int64_t t = frnn_time(q, s);

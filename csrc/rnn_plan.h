@@ -171,6 +171,9 @@ int frnn_late_threads(const frnn_sequence *sequence);
 /* Copy n reals and fill the row up to `padded` with zeros. from NULL: all zeros. */
 void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t n, int64_t padded);
 
+/* Whether a forward step of so many rows multiplies x as well as the state, in the same tiles. */
+int frnn_is_joint(const frnn_plan *plan, const frnn_sequence *sequence, int64_t rows);
+
 /* Steps of `rows` rows each whose products with the input weights are taken together: enough rows to fill the tiles of a
  * product, few enough that what it leaves or takes, `stride` reals a row, stays in the second-level cache. Weights that are
  * far beyond that cache are worth so many times its size. */

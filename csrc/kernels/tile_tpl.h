@@ -25,14 +25,22 @@
 #define TILE_STREAM_AHEAD 4096 /* bytes: where a tile that streams its weights fetches them */
 #define TILE_ROWS(nv) ((nv) == 0 ? 1 : FRNN_MIN(TILE_MAX_ROWS, TILE_ACCUMULATORS / (nv)))
 
+/* Some terms of the sums. */
+typedef struct FN(tile_segment) {
+    size_t operand;         /* where the structs point to a, */
+    int64_t offset, length; /* of which these columns */
+    const real *b;          /* [k][NV][V], or a slice */
+    int64_t slice_stride;   /* from a slice to the next */
+    int64_t panel_stride;   /* from a panel to the next, where a tile takes several */
+} FN(tile_segment);
+
 typedef struct FN(tile_args) {
-    const char *rows;               /* the first of R structs, */
-    size_t row_size, operand, init; /* their size, and where they have the pointers to a and to what sums start from */
-    const frnn_segments *segments;
-    const real *b;                   /* [k][NV][V], or slices */
+    const char *rows;      /* the first of R structs, */
+    size_t row_size, init; /* their size, and where they point to what sums start from */
+    int64_t segments;
+    FN(tile_segment) segment[FRNN_MAX_GATES];
+    const FN(tile_segment) *now;     /* in use */
     int64_t k_stride;                /* from a k of b to the next */
-    int64_t slice_stride;            /* from a slice to the next */
-    int64_t panel_stride;            /* from a panel to the next, where a tile takes several */
     int64_t unit;                    /* the first one of the panel */
     const int64_t *init_offset;      /* [NP][NV], and so many more; NULL: sums start from zero */
     const real *shared_init;         /* the same for all rows, or NULL */
@@ -47,7 +55,8 @@ typedef struct FN(tile_args) {
     int64_t ahead_lines; /* so many cache lines before each stretch of TILE_STRETCH terms */
     const vec *resumed;  /* what sums start from instead, as `acc` is left: the terms before */
     int64_t count, left; /* of tiles, one below the other, */
-    int64_t slices;      /* in so many slices after each other */
+    int64_t slices;      /* in so many slices after each other, */
+    int64_t slice;       /* of which this is the first, 0, before and after a call */
 } FN(tile_args);
 
 FRNN_INLINE const real *FN(tile_row)(const FN(tile_args) *t, int r, size_t field)
@@ -129,7 +138,7 @@ FRNN_INLINE int64_t FN(tile_acc_stride)(const int NV, const FN(tile_args) *t)
 
 /* FAR: weights come from beyond the second-level cache. With 32 registers the tile fetches what the next ones want, a few lines
  * before each stretch of terms; with 16, what it wants itself a little later. */
-FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int FAR, const FN(tile_args) *t)
+FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int FAR, FN(tile_args) *t)
 {
     const int AHEAD = FAR && !TILE_SLICED, STREAMED = FAR && TILE_SLICED;
     vec acc[TILE_ACCUMULATORS];
@@ -142,29 +151,31 @@ FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int
     }
 
     const char *ahead = t->ahead;
-    for (int64_t s = 0; s < t->segments->count; s++) {
+    for (const FN(tile_segment) *s = t->segment; s < t->segment + t->segments; s = t->now + 1) {
+        t->now = s;
         if (t->fetch_lines)
             for (int r = 0; r < R; r++) {
-                const char *line =
-                    (const char *)FN(tile_row)(t, r, t->fetch) + (t->fetch_line + s * t->fetch_lines) * FRNN_CACHE_LINE;
+                const char *line = (const char *)FN(tile_row)(t, r, t->fetch) +
+                                   (t->fetch_line + (s - t->segment) * t->fetch_lines) * FRNN_CACHE_LINE;
                 for (int64_t i = 0; i < t->fetch_lines; i++)
                     __builtin_prefetch(line + i * FRNN_CACHE_LINE, 0, 2);
             }
         /* Everything is read from *t again before a loop and nothing after it, so that little need be held meanwhile:
          * there are few registers. */
-        for (int64_t k = 0; k < t->segments->length; k += AHEAD ? TILE_STRETCH : t->segments->length) {
-            const int64_t length = t->segments->length;
+        int64_t k = 0;
+        do {
+            const FN(tile_segment) *const segment = AHEAD ? t->now : s;
+            const int64_t n = AHEAD ? FRNN_MIN(TILE_STRETCH, segment->length - k) : segment->length;
             const real *a[TILE_MAX_ROWS];
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++)
-                a[r] = FN(tile_row)(t, r, t->operand) + t->segments->offset[s] + k;
+                a[r] = FN(tile_row)(t, r, segment->operand) + segment->offset + k;
             for (int64_t line = 0; AHEAD && line < t->ahead_lines; line++, ahead += FRNN_CACHE_LINE)
                 __builtin_prefetch(ahead, 0, 2);
-            FN(tile_terms)(R, NV, NP, STREAMED, AHEAD ? FRNN_MIN(TILE_STRETCH, length - k) : length, a,
-                           t->b + (s * length + k) * t->k_stride, t->k_stride, t->panel_stride,
-                           TILE_SLICE(NV) < NV ? t->slice_stride : 2 * VL, acc);
+            FN(tile_terms)(R, NV, NP, STREAMED, n, a, segment->b + k * t->k_stride, t->k_stride, segment->panel_stride,
+                           TILE_SLICE(NV) < NV ? segment->slice_stride : 2 * VL, acc);
             __asm__ volatile("" ::: "memory");
-        }
+        } while (AHEAD && (k += TILE_STRETCH) < t->now->length);
     }
     if (t->out_offset) {
         int64_t offset[TILE_ACCUMULATORS]; /* read before stores that the compiler believes to change them */
@@ -192,15 +203,19 @@ FRNN_INLINE void FN(tile_one)(const int R, const int NV, const int NP, const int
             out[v] = acc[r * NV + v];
 }
 
-/* From the last tile of a slice to the first one of the next, if there is one. */
+/* From the last tile of a slice to the first one of the next, if there is one. The segments go back to the first slice. */
 FRNN_INLINE int FN(tile_next_slice)(const int R, const int NV, FN(tile_args) *t)
 {
-    const int64_t rows = t->count * R;
-    if (--t->slices <= 0)
+    const int64_t rows = t->count * R, step = t->slice + 1 < t->slices ? 1 : -t->slice;
+    if (t->slices == 1)
+        return 0;
+    for (int64_t s = 0; s < t->segments; s++)
+        t->segment[s].b += step * t->segment[s].slice_stride;
+    t->slice += step;
+    if (!t->slice)
         return 0;
     t->rows -= rows * (int64_t)t->row_size;
-    t->b += t->slice_stride;
-    t->fetch_line += t->segments->count * t->fetch_lines;
+    t->fetch_line += t->segments * t->fetch_lines;
     if (t->init_offset)
         t->init_offset += NV;
     if (t->out_offset) {

@@ -15,6 +15,8 @@ typedef struct FN(walk_args) {
     const frnn_segments *segments;
     const void *rows;
     size_t row_size, operand, init; /* bytes: size of a row's struct, offsets of its pointer fields */
+    const frnn_panels *joint;       /* NULL, or panels whose terms come first in the sums, of tiles: */
+    size_t joint_operand;           /* the field that they are multiplied with, all of it */
     const int64_t *init_gate;       /* [gates] offset of each gate in the init row; NULL: start from zero */
     const void *shared_init;        /* one init row for all, instead of the field */
     void *const *out;               /* [m] rows that take whole vectors as they are; NULL: everything to the epilogue */
@@ -89,6 +91,28 @@ FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
     return bytes >= (TILE_SLICED || w->m <= 2 * TILE_ROWS(NV) ? cache * 3 : cache / 2 * 3);
 }
 
+FRNN_INLINE void FN(add_segment)(FN(tile_args) *t, const frnn_panels *b, size_t operand, int64_t offset, int64_t length)
+{
+    t->segment[t->segments++] = (FN(tile_segment)){.operand = operand,
+                                                   .offset = offset,
+                                                   .length = length,
+                                                   .slice_stride = (b->format ? 1 : b->depth) * 2 * VL,
+                                                   .panel_stride = FN(panel_data)(b, 1) - FN(panel_data)(b, 0)};
+}
+
+/* Where the segments begin in panel p. */
+FRNN_INLINE void FN(point_segments)(const FN(walk_args) *w, FN(tile_args) *t, int64_t p)
+{
+    FN(tile_segment) *segment = t->segment;
+    const FN(tile_segment) *const end = segment + t->segments;
+    if (w->joint) {
+        segment->b = (const real *)w->joint->data + p * segment->panel_stride;
+        segment++;
+    }
+    for (const real *b = w->b->data; segment < end; b += segment->length * t->k_stride, segment++)
+        segment->b = b + p * segment->panel_stride;
+}
+
 /* A panel of such weights, and of the next one what its first tiles want: the last few tiles fetch it, the others lose nothing
  * by it. A panel may be larger than the cache itself: then it comes in blocks of terms that stay there while some tiles use
  * them, each fetching its share of the block that comes next. Until the last block sums are held in between, which changes
@@ -111,10 +135,8 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
     const int64_t blocks = parts ? parts * all->count : 1;
     const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
     vec held[WALK_HELD_TILES][TILE_ACCUMULATORS];
-    frnn_segments segments = *all;
-    t.segments = &segments;
     t.count = 1;
-    t.b = FN(panel_data)(b, p);
+    FN(point_segments)(w, &t, p);
     t.unit = p * width;
     t.init_offset = init_offset;
     t.fetch_line = p * w->fetch_lines;
@@ -127,17 +149,17 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
             const int last = j == blocks - 1;
             if (parts) {
                 const int64_t s = j / parts, k = j % parts * part;
-                segments.count = 1;
-                segments.length = FRNN_MIN(part, all->length - k);
-                segments.offset[0] = all->offset[s] + k;
-                t.b = FN(panel_data)(b, p) + (s * all->length + k) * NV * VL;
+                t.segments = 1;
+                t.segment[0].length = FRNN_MIN(part, all->length - k);
+                t.segment[0].offset = all->offset[s] + k;
+                t.segment[0].b = FN(panel_data)(b, p) + (s * all->length + k) * NV * VL;
                 t.fetch_line = p * w->fetch_lines + j * t.fetch_lines;
             }
-            const int64_t lines = segments.count * segments.length * term / FRNN_CACHE_LINE;
-            const char *ahead = (const char *)(!last             ? t.b + segments.length * NV * VL
+            const int64_t length = t.segment[0].length, lines = t.segments * length * term / FRNN_CACHE_LINE;
+            const char *ahead = (const char *)(!last             ? t.segment[0].b + length * NV * VL
                                                : beyond == tiles ? next_panel
                                                                  : FN(panel_data)(b, p));
-            const int64_t stretches = segments.count * FN(tile_count)(segments.length, TILE_STRETCH);
+            const int64_t stretches = t.segments * FN(tile_count)(length, TILE_STRETCH);
             t.ahead_lines = ahead ? FN(tile_count)(lines, stretches * (beyond - fetching)) : 0;
             t.out_offset = last ? out_offset : NULL;
             for (int64_t i = first; i < beyond; i++) {
@@ -171,21 +193,19 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     FN(tile_args) *t = context;
     const frnn_panels *b = w->b;
     const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
-    const int most = TILE_ROWS(b->depth * NV * FRNN_VECTOR_BYTES > WALK_SMALL_PANEL ? TILE_SLICE(NV) : NV);
+    const int64_t depth = b->depth + (w->joint ? w->joint->depth : 0);
+    const int most = TILE_ROWS(depth * NV * FRNN_VECTOR_BYTES > WALK_SMALL_PANEL ? TILE_SLICE(NV) : NV);
     const int64_t tiles = w->m <= most ? 1 : FN(tile_count)(w->m, most);
     const int64_t rows = tiles == 1 ? w->m : w->m / tiles, longer = w->m - rows * tiles;
     const int tile_panels = FRNN_MIN(NP, w->m > 2 ? 1 : TILE_PANELS(w->m, NV)); /* of a tile */
     const int whole = w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n;
-    const int borrowed = b->format == FRNN_PANELS_OF_COLUMNS;
     vec acc[EPILOGUE_CHAINS * 4];
     int64_t init_offset[TILE_ACCUMULATORS], out_offset[TILE_ACCUMULATORS];
     if (w->init_gate)
         FN(vector_offsets)(b, tile_panels, units, w->init_gate, init_offset);
     if (whole)
         FN(vector_offsets)(b, tile_panels, units, w->out_gate, out_offset);
-    t->panel_stride = FN(panel_data)(b, 1) - FN(panel_data)(b, 0);
-    t->k_stride = borrowed ? b->row : TILE_SLICE(NV) * VL;
-    t->slice_stride = borrowed ? 2 * VL : b->depth * 2 * VL;
+    t->k_stride = b->format == FRNN_PANELS_OF_COLUMNS ? b->row : TILE_SLICE(NV) * VL;
     t->acc_stride = NV;
     const int far = FN(is_far)(w, NV);
     if (far && !TILE_SLICED) {
@@ -202,13 +222,13 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
         }
         for (int done = 0; done < NP;) {
             const int n = FRNN_MIN(tile_panels, NP - done), j = w->backwards ? NP - done - n : done;
+            FN(point_segments)(w, t, p + j);
             for (int64_t i = tile, above = 0; i < end;) {
                 const int R = (int)(rows + (i < longer)), width = R > TILE_ROWS(NV) ? TILE_SLICE(NV) : NV;
                 /* Anew for every call, which moves some of it. */
                 t->count = (i < longer ? FRNN_MIN(longer, end) : end) - i;
                 t->slices = NV / width;
                 t->rows = (const char *)w->rows + (size_t)(row + above) * w->row_size;
-                t->b = FN(panel_data)(b, p + j);
                 t->unit = (p + j) * b->units * VL;
                 t->init_offset = w->init_gate ? init_offset : NULL;
                 t->out = whole ? w->out + row + above : NULL;
@@ -216,7 +236,7 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
                 t->acc = acc + (j * together + above) * NV;
                 t->fetch_line = (p + j) * w->fetch_lines;
                 if (w->fetch_lines)
-                    t->fetch_lines = FN(tile_count)(n * w->fetch_lines, FRNN_MAX(w->segments->count, 1) * t->slices);
+                    t->fetch_lines = FN(tile_count)(n * w->fetch_lines, FRNN_MAX(t->segments, 1) * t->slices);
                 const int streamed = far && i == 0 && FN(tiles_far)[R][width];
                 (streamed ? FN(tiles_far)[R][width] : FN(tiles)[R][width][n])(t);
                 i += t->count;
@@ -265,9 +285,13 @@ static FRNN_NOINLINE void FN(walk_tiles)(const FN(walk_args) *w, FN(epilogue) ep
         most = FRNN_MAX(most, EPILOGUE_CHAINS / (int)(w->m * b->units));
     FN(tile_args) t;
     t.row_size = w->row_size;
-    t.operand = w->operand;
     t.init = w->init;
-    t.segments = w->segments;
+    t.slice = 0;
+    t.segments = 0;
+    if (w->joint)
+        FN(add_segment)(&t, w->joint, w->joint_operand, 0, w->joint->depth);
+    for (int64_t s = 0; s < w->segments->count; s++)
+        FN(add_segment)(&t, b, w->operand, w->segments->offset[s], w->segments->length);
     t.shared_init = w->shared_init;
     t.fetch = w->fetch;
     t.fetch_lines = 0;
@@ -368,6 +392,9 @@ FRNN_INLINE void FN(walk_forward)(const frnn_step_forward *s, const frnn_panels 
                              .operand = operand,
                              .init = offsetof(frnn_row_forward, gates_in),
                              .init_gate = init_gate,
+                             .joint = s->joint ? &s->input : NULL,
+                             .joint_operand = offsetof(frnn_row_forward, x),
+                             .shared_init = s->joint ? s->parameters : NULL,
                              .m = s->m,
                              .unit0 = s->unit0,
                              .unit1 = s->unit1,
