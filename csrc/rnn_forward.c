@@ -329,7 +329,7 @@ static void forward_thread(void *context, int index, int threads)
             move_rows(job, &w, amidst, count, s - s0);
             point_rows(job, &w, amidst, step.m, count, t, s - s0);
             clear_rows(job, &w, step.m, count, t);
-            step.backwards = (s + q->phase) & 1;
+            step.backwards = frnn_is_backwards(step.m, s + q->phase);
             if (alone)
                 lone_step(job, &w, count, step);
             else

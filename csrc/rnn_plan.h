@@ -107,6 +107,13 @@ FRNN_INLINE int64_t frnn_active_rows(const frnn_sequence *sequence, const int64_
     return guess;
 }
 
+/* Whether step s takes the panels from the last to the first. Few rows wait for weights, and what the step before read last is
+ * still in the cache; with more, weights that come in one order are fetched ahead. */
+FRNN_INLINE int frnn_is_backwards(int64_t rows, int64_t s)
+{
+    return rows <= 2 && (s & 1);
+}
+
 /* Time index of processing step s, and its neighbours. A row's first step in processing order is where it reads h0. */
 FRNN_INLINE int64_t frnn_time(const frnn_sequence *sequence, int64_t s)
 {

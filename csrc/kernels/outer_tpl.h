@@ -40,7 +40,11 @@ FRNN_INLINE void FN(outer_body)(const int R, const int NV, const real *FRNN_REST
             acc[r * NV + v] = overwrite ? v_zero() : FN(outer_load)(out + r * ld + v * VL, v == NV - 1 ? last : VL);
             __builtin_prefetch(out + r * ld + (NV + v) * VL, 1); /* the next tile's */
         }
+#if TILE_SLICED
+#pragma GCC unroll 4
+#else
 #pragma GCC unroll 2
+#endif
     for (int64_t k = 0; k < rows; k++, a += OUTER_LD, b += NV * VL) {
         const real *columns[TILE_MAX_ROWS];
 #pragma GCC unroll 8

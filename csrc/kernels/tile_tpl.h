@@ -95,7 +95,7 @@ FRNN_INLINE void FN(tile_term)(const int R, const int NV, const real *const a[],
     }
 }
 
-/* The next n terms of every sum. Two a turn, and k counts up to 0: instructions that multiply nothing cost where two
+/* The next n terms of every sum. Two or four a turn, and k counts up to 0: instructions that multiply nothing cost where two
  * threads share a core. */
 FRNN_INLINE void FN(tile_terms)(const int R, const int NV, const int NP, const int STREAMED, int64_t n,
                                 const real *const a[], const real *b, int64_t k_stride, int64_t panel_stride,
@@ -105,7 +105,11 @@ FRNN_INLINE void FN(tile_terms)(const int R, const int NV, const int NP, const i
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
         end[r] = a[r] + n;
+#if TILE_SLICED
+#pragma GCC unroll 4
+#else
 #pragma GCC unroll 2
+#endif
     for (int64_t k = -n; k != 0; k++, b += k_stride) {
 #pragma GCC unroll 2
         for (int v = 0; STREAMED && v < NV; v += 2)
