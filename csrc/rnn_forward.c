@@ -269,21 +269,6 @@ static void finish_row(const forward_job *job, const forward_work *w, int64_t i)
     }
 }
 
-/* A step that is all there is of a sequence, for a row or two: both products of some units, then of the next, so that the
- * step of the next call finds half of both weights where this one left them. */
-static void lone_step(const forward_job *job, const forward_work *w, int64_t count, frnn_step_forward step)
-{
-    const frnn_plan *plan = &job->plan;
-    const int64_t width = frnn_unit_block(plan), unit0 = step.unit0, unit1 = step.unit1;
-    const int64_t blocks = (unit1 - unit0 + width - 1) / width;
-    for (int64_t i = 0; i < blocks; i++) {
-        step.unit0 = unit0 + (step.backwards ? blocks - 1 - i : i) * width;
-        step.unit1 = FRNN_MIN(step.unit0 + width, unit1);
-        input_products(job, w, count, 0, 1, &step);
-        plan->kernels->step_forward[job->q->layer.cell](&step);
-    }
-}
-
 static void forward_thread(void *context, int index, int threads)
 {
     (void)threads;
@@ -313,13 +298,11 @@ static void forward_thread(void *context, int index, int threads)
                               .training = q->training,
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL};
-    const int alone = w.has_gates && q->T == 1 && count <= 2 && frnn_one_product(plan) &&
-                      q->layer.format != FRNN_WEIGHTS_INT8; /* which rounds x and h anew in every product */
     const int regular = frnn_is_regular(plan, q);
     int64_t amidst = 0;
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {
         const int64_t s1 = FRNN_MIN(s0 + w.window, job->end);
-        if (w.has_gates && !alone)
+        if (w.has_gates)
             input_products(job, &w, count, s0, s1, &step);
         for (int64_t s = s0; s < s1; s++) {
             const int64_t t = frnn_time(q, s);
@@ -330,10 +313,7 @@ static void forward_thread(void *context, int index, int threads)
             point_rows(job, &w, amidst, step.m, count, t, s - s0);
             clear_rows(job, &w, step.m, count, t);
             step.backwards = frnn_is_backwards(step.m, s + q->phase);
-            if (alone)
-                lone_step(job, &w, count, step);
-            else
-                plan->kernels->step_forward[q->layer.cell](&step);
+            plan->kernels->step_forward[q->layer.cell](&step);
             if (plan->projects)
                 project(job, &w, step.m, t);
             if (job->shares.meet)

@@ -307,8 +307,8 @@ void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t
 }
 
 /* A joint step keeps what its sums start from in registers and begins half as many tiles, but reads the input weights every time.
- * Those of a few inputs cost nothing; of more, some rows have to share them, and a panel of both has to leave room for rows in a
- * first-level cache. */
+ * Where a step is all there is, a product of its own would do so too. Otherwise those of a few inputs cost nothing; of more, some
+ * rows have to share them, and a panel of both has to leave room for rows in a first-level cache. */
 #define FRNN_JOINT_INPUTS 16
 #define FRNN_JOINT_ROWS 6
 #define FRNN_JOINT_PANEL (16 * 1024)
@@ -317,8 +317,13 @@ int frnn_is_joint(const frnn_plan *plan, const frnn_sequence *q, int64_t rows)
 {
     const frnn_cell_counts *cell = plan->cell;
     const int64_t column = (plan->I + plan->P) * (int64_t)plan->size; /* bytes of the weights of a gate of a unit */
-    if (cell->recurrent_count != cell->input_slots || cell->norm_slot >= 0 || q->layer.format != FRNN_WEIGHTS_REAL ||
-        q->input_table || q->input_mask || column * plan->G * plan->H >= frnn_cpu_l2_cache_bytes())
+    const int large = column * plan->G * plan->H >= frnn_cpu_l2_cache_bytes();
+    if (cell->recurrent_count != cell->input_slots || cell->norm_slot >= 0 || q->layer.format == FRNN_WEIGHTS_INT8 ||
+        q->input_table || q->input_mask)
+        return 0;
+    if (q->T == 1)
+        return !large || rows <= FRNN_JOINT_ROWS;
+    if (large)
         return 0;
     return plan->I <= FRNN_JOINT_INPUTS ||
            (rows >= FRNN_JOINT_ROWS && 4 * plan->kernels->lanes * column <= FRNN_JOINT_PANEL);

@@ -92,22 +92,24 @@ static void FN(bfloat16_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, i
 {
     (void)context;
     const frnn_panels *b = w->b;
-    const int64_t words = frnn_panel_words(b);
     const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
     const int64_t tiles = FN(tile_count)(w->m, BFLOAT16_ROWS);
     vec acc[4 * BFLOAT16_ROWS];
-    FN(bfloat16_args)
-    t = {.depth = b->depth,
-         .b = (const real *)b->data + p * words * b->gates * b->units * VL,
-         .panel_stride = words * NV * VL,
-         .acc = acc};
+    FN(bfloat16_args) t = {.acc = acc};
     for (int64_t i = 0; i < tiles; i++) {
         const int64_t row = FN(tile_begin)(w->m, tiles, i);
         const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
-        for (int r = 0; r < R; r++)
-            t.a[r] = FN(row_pointer)(w, row + r, w->operand) + w->segments->offset[0];
         FN(walk_start)(w, row, R, p, NP, units, acc);
-        FN(bfloat16_tiles)[R][NV][NP](&t);
+        for (int joint = w->joint != NULL; joint >= 0; joint--) {
+            const frnn_panels *const from = joint ? w->joint : b;
+            const int64_t words = frnn_panel_words(from);
+            t.depth = from->depth;
+            t.b = (const real *)from->data + p * words * b->gates * b->units * VL;
+            t.panel_stride = words * NV * VL;
+            for (int r = 0; r < R; r++)
+                t.a[r] = FN(walk_operand)(w, joint, row + r);
+            FN(bfloat16_tiles)[R][NV][NP](&t);
+        }
         FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
     }
 }

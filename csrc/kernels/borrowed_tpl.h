@@ -82,10 +82,12 @@ static void FN(borrowed_panel)(const FN(walk_args) *w, FN(epilogue) epilogue, in
             R /= 2;
         vec acc[BORROWED_ROWS * 4];
         const real *a[BORROWED_ROWS];
-        for (int r = 0; r < R; r++)
-            a[r] = FN(row_pointer)(w, row + r, w->operand) + w->segments->offset[0];
         FN(walk_start)(w, row, R, p, NP, units, acc);
-        FN(borrowed)[R](w->b, p, units, a, acc);
+        for (int joint = w->joint != NULL; joint >= 0; joint--) {
+            for (int r = 0; r < R; r++)
+                a[r] = FN(walk_operand)(w, joint, row + r);
+            FN(borrowed)[R](joint ? w->joint : w->b, p, units, a, acc);
+        }
         FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
         row += R;
     }

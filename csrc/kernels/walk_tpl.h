@@ -15,7 +15,7 @@ typedef struct FN(walk_args) {
     const frnn_segments *segments;
     const void *rows;
     size_t row_size, operand, init; /* bytes: size of a row's struct, offsets of its pointer fields */
-    const frnn_panels *joint;       /* NULL, or panels whose terms come first in the sums, of tiles: */
+    const frnn_panels *joint;       /* NULL, or panels whose terms come first in the sums; not of int8 */
     size_t joint_operand;           /* the field that they are multiplied with, all of it */
     const int64_t *init_gate;       /* [gates] offset of each gate in the init row; NULL: start from zero */
     const void *shared_init;        /* one init row for all, instead of the field */
@@ -33,6 +33,13 @@ typedef struct FN(walk_args) {
 FRNN_INLINE const real *FN(row_pointer)(const FN(walk_args) *w, int64_t row, size_t field)
 {
     return *(const real *const *)((const char *)w->rows + (size_t)row * w->row_size + field);
+}
+
+/* What the terms of a row come from where they are one segment: with joint panels, or with b. */
+FRNN_INLINE const real *FN(walk_operand)(const FN(walk_args) *w, int joint, int64_t row)
+{
+    return joint ? FN(row_pointer)(w, row, w->joint_operand)
+                 : FN(row_pointer)(w, row, w->operand) + w->segments->offset[0];
 }
 
 /* Where the vectors of `count` panels lie in a row whose gates start at gate[0], gate[1], ..., from the first unit on. */
@@ -79,12 +86,12 @@ FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, 
 
 /* Whether the second-level cache keeps too little of the weights of this walk from one step to the next, and tiles can do
  * something about it: with 16 registers the first tile of a panel fetches it, a little ahead of itself; with 32 the last tiles
- * of a panel fetch the next, of which two have little time to do so. */
+ * of a panel fetch the next, of which two have little time to do so, and know nothing of joint panels. */
 FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
 {
     const frnn_panels *b = w->b;
     const int64_t fewest = TILE_SLICED ? 1 : TILE_ROWS(NV); /* rows that are too few */
-    if (NV < 3 || w->m <= fewest || b->format || !w->segments->count)
+    if (NV < 3 || w->m <= fewest || b->format || !w->segments->count || (w->joint && !TILE_SLICED))
         return 0;
     const int64_t bytes = b->depth * b->gates * (w->unit1 - w->unit0) * (int64_t)sizeof(real);
     const int64_t cache = frnn_cpu_l2_cache_bytes();
