@@ -126,7 +126,7 @@ typedef struct frnn_step_forward {
     int64_t H, Hp;
     int64_t unit0, unit1; /* units of this call */
     int training;         /* fill `saved` for backward */
-    int backwards;        /* panels from the last to the first: alternates from step to step */
+    int backwards;        /* panels from the last to the first (frnn_is_backwards) */
     int zoneout_h, zoneout_c;
 } frnn_step_forward;
 

@@ -391,7 +391,7 @@ static void backward_thread(void *context, int index, int threads)
         if (plan->projects)
             unproject(job, &w, step.m, recurrent);
         step.a_segments = plan->projects ? projected : *recurrent;
-        step.backwards = frnn_is_backwards(step.m, s);
+        step.backwards = frnn_is_backwards(plan, step.m, s);
         plan->kernels->step_backward[q->layer.cell](&step);
         if (job->shares.meet)
             frnn_barrier_wait(&job->barriers[w.share.index], job->shares.units);

@@ -307,7 +307,8 @@ void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t
 }
 
 /* A joint step keeps what its sums start from in registers and begins half as many tiles, but reads the input weights every time.
- * Where a step is all there is, a product of its own would do so too. Otherwise those of a few inputs cost nothing; of more, some
+ * Where a step is all there is, a product of its own would do so too (but not as a part of tiles that fetch large
+ * weights ahead for many rows: is_far). Otherwise those of a few inputs cost nothing; of more, some
  * rows have to share them, and a panel of both has to leave room for rows in a first-level cache. */
 #define FRNN_JOINT_INPUTS 16
 #define FRNN_JOINT_ROWS 6

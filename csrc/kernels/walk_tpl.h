@@ -98,6 +98,7 @@ FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
     return bytes >= (TILE_SLICED || w->m <= 2 * TILE_ROWS(NV) ? cache * 3 : cache / 2 * 3);
 }
 
+/* The terms of these columns of an operand, times panels of b. Borrowed panels lie side by side, slices too. */
 FRNN_INLINE void FN(add_segment)(FN(tile_args) *t, const frnn_panels *b, size_t operand, int64_t offset, int64_t length)
 {
     t->segment[t->segments++] = (FN(tile_segment)){.operand = operand,
@@ -258,8 +259,8 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
     }
 }
 
-/* The panels of units unit0 to unit1, `most` at a time where they are full: the last one may stand alone. Every other step
- * goes through them backwards: what the step before touched last is still in the cache, and weights larger than it are not
+/* The panels of units unit0 to unit1, `most` at a time where they are full: the last one may stand alone. Backwards, every
+ * other step (frnn_is_backwards): what the step before touched last is still in the cache, and weights larger than it are not
  * fetched whole again. The order of panels does not change any sum. */
 typedef void (*FN(group))(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context);
 

@@ -26,7 +26,7 @@ cdef extern from "Python.h":
 cdef enum:
     MOST_PARAMETERS = 9   # of a cell, see CellWeights
     SOME_WEIGHTS = 1 << 12  # of fewer, the packs are made in less time than it takes to lend
-    MANY_WEIGHTS = 1 << 16  # from here on packs leave the first-level cache
+    MANY_WEIGHTS = 1 << 16  # from here on packs take half a megabyte and more, which a core's own caches may not hold
 
 cdef int64_t _last_version = 0  # one counter for all: equal versions mean the same contents
 
