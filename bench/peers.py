@@ -17,8 +17,11 @@ from bench.problem import REFERENCE_FLOPS, Problem, make_problem
 from bench.rows import Row, check, enter, new_row, peak_fraction, time_row
 from bench.shapes import Shape
 from bench.worker import Job
+from fastrnn import set_num_threads
 
 MODES = ["train", "infer"]
+ONE_THREAD = "fastrnn, one thread"
+SPEED_UP = "over one thread"
 
 
 def takes_part(contender: str, problem: Problem, reference: str) -> bool:
@@ -45,7 +48,15 @@ def measure_row(job: Job, name: str, shape: Shape, cell: str, mode: str, peak: P
             truth = results
         else:
             check(row, contender, results, truth, partial(tolerance, problem))
-    row["peak_fraction"] = peak_fraction(time_row(row, runs, peak, job.effort), problem.flops, peak)
+    before = {}
+    if job.threads > 1:
+        runs[ONE_THREAD] = runs[OURS]
+        before = {OURS: partial(set_num_threads, job.threads), ONE_THREAD: partial(set_num_threads, 1)}
+    samples = time_row(row, runs, peak, job.effort, before)
+    row["peak_fraction"] = peak_fraction(samples, problem.flops, peak)
+    if job.threads > 1:
+        del row["contenders"][ONE_THREAD]
+        row["figures"][SPEED_UP] = row["ratios"].pop(ONE_THREAD)
     return row
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from bench import plot
 from bench.contenders import OURS, PEERS
+from bench.peers import SPEED_UP
 from bench.table import (
     LARGE_HIDDEN,
     LARGE_ROWS,
@@ -24,7 +25,6 @@ from bench.table import (
     geometric_mean,
     milliseconds,
     number,
-    speedups,
 )
 
 BEGIN, END = "<!-- performance: written by bench.report -->", "<!-- end of performance -->"
@@ -134,7 +134,7 @@ def behind(rows: Sequence[Row]) -> list[str]:
 
 def scaling(rows: Sequence[Row]) -> list[str]:
     """What more threads bring on large shapes, and the least anywhere."""
-    gains = [(row, n, gain) for row, found in speedups(rows) for n, gain in found.items()]
+    gains = [(row, row["threads"], row["figures"][SPEED_UP]) for row in rows if SPEED_UP in row["figures"]]
     lines = []
     for n in sorted({n for _, n, _ in gains}):
         large = [gain for row, m, gain in gains if m == n and is_large(row)]

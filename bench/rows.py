@@ -83,11 +83,15 @@ def check(
 
 
 def time_row(
-    row: Row, runs: Mapping[str, Callable[[], Any]], peak: Peak, effort: Effort
+    row: Row,
+    runs: Mapping[str, Callable[[], Any]],
+    peak: Peak,
+    effort: Effort,
+    before: Mapping[str, Callable[[], Any]] | None = None,
 ) -> dict[str, Samples]:
     """Measure in turn with the loop of multiply-adds, and put times and ratios to ours into the row."""
     gc.collect()
-    samples = interleave({**runs, "fma": peak.run}, effort)
+    samples = interleave({**runs, "fma": peak.run}, effort, before=before)
     row["fma_gflops"] = [peak.flops / s / 1e9 for s in samples["fma"].seconds]
     for contender in runs:
         entry = row["contenders"].setdefault(contender, {})

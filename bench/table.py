@@ -155,35 +155,6 @@ def _first_calls(rows: list[Row]) -> list[str]:
     return align(lines, left=2)
 
 
-def speedups(rows: Sequence[Row]) -> list[tuple[Row, dict[int, float]]]:
-    """Our time with the fewest threads over that with each other number, of rows measured with several."""
-    groups: dict[tuple[Any, ...], dict[int, Row]] = {}
-    for row in rows:
-        if milliseconds(row, OURS) is not None:
-            key = (row["mode"], row["cell"], tuple(row["shape"]), row["dtype"], row["isa"])
-            groups.setdefault(key, {})[row["threads"]] = row
-    found = []
-    for group in groups.values():
-        fewest, *more = sorted(group)
-        base = milliseconds(group[fewest], OURS)
-        if more and base:
-            found.append((group[fewest], {n: base / (milliseconds(group[n], OURS) or base) for n in more}))
-    return found
-
-
-def _scaling(rows: Sequence[Row]) -> list[str]:
-    found = speedups(rows)
-    if not found:
-        return []
-    threads = sorted({n for _, gains in found for n in gains})
-    lines = [["mode", "cell", "shape", "T,N,I,H", *map(str, threads)]]
-    for row, gains in found:
-        sizes = ",".join(map(str, row["shape"]))
-        numbers = [number(gains.get(n)) for n in threads]
-        lines.append([row["mode"], row["cell"], row["shape_name"], sizes, *numbers])
-    return ["Our speed-up by threads, over one:", *align(lines, left=4), ""]
-
-
 def report(rows: Sequence[Row], not_installed: Sequence[str]) -> str:
     """Everything that was measured, as text."""
     out: list[str] = []
@@ -197,7 +168,6 @@ def report(rows: Sequence[Row], not_installed: Sequence[str]) -> str:
     for key, section in _sections(rows).items():
         if lines := _first_calls(section):
             out += [f"To the first result (preparing and first call), ms: {title(key)}", *lines, ""]
-    out += _scaling(rows)
     disagreements = [
         f"  {_title(row)}, {name}: {line}"
         for row in rows

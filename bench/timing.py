@@ -78,6 +78,10 @@ def time_once(run: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
+def _nothing() -> None:
+    pass
+
+
 def _repetitions(run: Callable[[], Any], block: float, clock: Callable[[], float]) -> tuple[int, float]:
     """Calls that fill a turn, and the seconds of one call."""
     calls = 1
@@ -116,11 +120,18 @@ def _turn(
 
 
 def interleave(
-    contenders: Mapping[str, Callable[[], Any]], effort: Effort, tools: Tools | None = None
+    contenders: Mapping[str, Callable[[], Any]],
+    effort: Effort,
+    tools: Tools | None = None,
+    before: Mapping[str, Callable[[], Any]] | None = None,
 ) -> dict[str, Samples]:
-    """Measure contenders in turn, the same number of rounds for all."""
+    """Measure contenders in turn, the same number of rounds for all; some have a call `before` each turn."""
     tools = tools or Tools()
-    plan = {name: _repetitions(run, effort.block_seconds, tools.clock) for name, run in contenders.items()}
+    before = before or {}
+    plan = {}
+    for name, run in contenders.items():
+        before.get(name, _nothing)()
+        plan[name] = _repetitions(run, effort.block_seconds, tools.clock)
     round_seconds = sum(repetitions * each + effort.pause_seconds for repetitions, each in plan.values())
     rounds = min(max(int(effort.seconds / round_seconds), effort.min_rounds), effort.max_rounds)
     samples = {name: Samples() for name in contenders}
@@ -132,6 +143,7 @@ def interleave(
             # Another one begins every time, so that no place in the order is anybody's own.
             first = k % len(names)
             for name in names[first:] + names[:first]:
+                before.get(name, _nothing)()
                 seconds, disturbed = _turn(contenders[name], *plan[name], effort, tools)
                 samples[name].seconds.append(seconds)
                 samples[name].disturbed += disturbed

@@ -580,8 +580,9 @@ void frnn_piece_backward(const frnn_sequence_gradient *g, const frnn_seam *seam)
     memset(job.zeros, 0, job.plan.size * (size_t)job.plan.saved_stride);
     for (int64_t n = 0; n < job.q->N; n++)
         load_final_gradients(&job, n);
+    const int late_threads = frnn_late_threads(&job.plan, &job.shares, job.q);
     frnn_run_shares(backward_thread, &job, &job.shares, job.barriers, job.q->T, &job.begin, &job.end);
-    frnn_parallel(weight_thread, &job, frnn_late_threads(job.q));
+    frnn_parallel(weight_thread, &job, late_threads);
     if (job.late_dx)
-        frnn_parallel(late_input_gradients, &job, frnn_late_threads(job.q));
+        frnn_parallel(late_input_gradients, &job, late_threads);
 }

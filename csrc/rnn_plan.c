@@ -379,7 +379,14 @@ int frnn_sequence_threads(const frnn_sequence *q)
     return frnn_threads_for((double)q->T * step, (int64_t)most);
 }
 
-int frnn_late_threads(const frnn_sequence *q)
+/* What one thread went through alone is in its core's cache. Another one takes as long to get a byte from there as to multiply
+ * so often, and as long again when the first writes there next time. */
+#define FRNN_FLOP_PER_TRANSFERRED_BYTE 14.0
+
+int frnn_late_threads(const frnn_plan *plan, const frnn_shares *shares, const frnn_sequence *q)
 {
-    return frnn_threads_for(2.0 * (double)q->T * (double)q->N * step_weights(&q->layer), q->threads);
+    double row = 2.0 * step_weights(&q->layer);
+    if (shares->rows * shares->units == 1)
+        row -= FRNN_FLOP_PER_TRANSFERRED_BYTE * (double)plan->size * (double)(plan->I + plan->P + plan->saved_stride);
+    return frnn_threads_for((double)q->T * (double)q->N * row, q->threads);
 }

@@ -173,8 +173,8 @@ FRNN_INLINE void frnn_move_out(void **pointer, int64_t bytes)
     *pointer = (char *)*pointer + bytes;
 }
 
-/* Threads for products over all steps at once, no more than the sequence's. */
-int frnn_late_threads(const frnn_sequence *sequence);
+/* Threads for products over all steps at once, after those of `shares` went through the steps: no more than the sequence's. */
+int frnn_late_threads(const frnn_plan *plan, const frnn_shares *shares, const frnn_sequence *sequence);
 
 /* Copy n reals and fill the row up to `padded` with zeros. from NULL: all zeros. */
 void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t n, int64_t padded);

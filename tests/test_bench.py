@@ -172,6 +172,15 @@ def test_contenders_take_turns_and_nobody_is_always_first() -> None:
         assert taken == Samples(pytest.approx([0.004] * 4), 0)
 
 
+def test_what_comes_ahead_of_turns_is_not_timed() -> None:
+    machine = Machine()
+    runs = {name: machine.contender(name, 0.004) for name in "ab"}
+    samples = interleave(runs, LONG, machine.tools(), before={"b": machine.contender("-", 1.0)})
+    assert "".join(machine.calls) == "a-b" + "a-b" + "-ba" + "a-b" + "-ba"
+    for taken in samples.values():
+        assert taken == Samples(pytest.approx([0.004] * 4), 0)
+
+
 def test_short_calls_fill_their_turn_after_as_many_that_are_not_timed() -> None:
     machine = Machine()
     interleave({"a": machine.contender("a", 0.0005)}, LONG, machine.tools())

@@ -25,7 +25,6 @@ from bench import (
     report,
     resident,
     stream,
-    table,
 )
 from bench.contenders import OURS, char_generation
 from bench.contenders.fastrnn_layer import make_layer
@@ -232,7 +231,7 @@ def make_result() -> dict[str, Any]:
         contenders={OURS: {"samples_ms": [4.0]}, "torch": {"samples_ms": [3.0]}},
         ratios={"torch": 0.75},
     )
-    two = make_row(threads=2, contenders={**make_row()["contenders"], OURS: {"samples_ms": [0.5]}})
+    two = make_row(threads=2, figures={"over one thread": 2.0})
     return {
         "format": 1,
         "command": ["--seconds", "1", "--json", "file.json"],
@@ -260,13 +259,6 @@ def test_the_section_says_where_it_comes_from_and_where_we_are_behind() -> None:
 
 def test_nobody_ahead_of_us_is_said_too() -> None:
     assert report.behind([make_row()]) == ["In all 1 rows we are ahead of every other library."]
-
-
-def test_speedups_are_over_the_fewest_threads() -> None:
-    ((row, gains),) = table.speedups([row for row in make_result()["rows"] if row["mode"] == "train"])
-    assert (row["threads"], gains) == (1, {2: 2.0})
-    assert "Our speed-up by threads" in table.report(make_result()["rows"], [])
-    assert table.speedups([make_row()]) == []
 
 
 def test_only_what_stands_between_the_markers_is_replaced() -> None:

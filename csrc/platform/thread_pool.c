@@ -1,11 +1,15 @@
 /* One job at a time. A job is published by one atomic word, a rising number with the job's thread count in its low bits:
- * a worker decides from that word alone whether the job is its own, and only then reads the job's fields, which stay
- * put until every worker of the job has finished. Workers the job does not need are not waited for, and not woken: each
- * sleeps on a condition of its own. A worker keeps its index, so that work and memory stay with their core; worker w
- * serves index w + 1.
+ * a worker decides from that word alone whether the job has a part for it, and claims it before it reads the job's fields,
+ * which stay put until every part is done. A worker keeps its index, so that work and memory stay with their core; worker w
+ * serves index w + 1. Workers the job does not need are not waited for, and not woken: each sleeps on a condition of its own.
+ *
+ * Waking a worker takes from some microseconds to a hundred, in which a core does a small job alone. So the caller, done with
+ * its own part, claims those that nobody has begun, and waits only for those that somebody has. Parts that wait for each other
+ * at a barrier are not taken away from their threads.
  *
  * Spinning is bounded (FRNN_SPIN pauses, about a hundred microseconds: longer than what Python does between two calls) on
- * both sides; whoever waits longer sleeps on a condition. A process with more threads than cores therefore degrades to sleeping, never to burning its cores. */
+ * both sides; whoever waits longer sleeps on a condition. A process with more threads than cores therefore degrades to sleeping,
+ * never to burning its cores. */
 #include "platform/thread_pool.h"
 
 #include <stdatomic.h>
@@ -22,7 +26,7 @@ static struct {
     frnn_mutex lock; /* guards sleeping: all conditions */
     frnn_condition done;
     atomic_ullong job;  /* number * (FRNN_MAX_THREADS + 1) + count */
-    atomic_int pending; /* workers of it that have not finished */
+    atomic_int pending; /* parts of it that are not done */
     int workers;        /* started; grows under `owner` */
     frnn_task task;
     void *context;
@@ -31,6 +35,7 @@ static struct {
 static struct {
     frnn_condition wake;
     atomic_int asleep;
+    atomic_ullong claimed;         /* the last job whose part has been begun, by whoever */
     unsigned long long born_after; /* the job that was out when the worker started */
     int thread;                    /* under pool.lock, as the next two */
     int kept_away;                 /* from the core of the thread that woke it; then */
@@ -65,6 +70,14 @@ static unsigned long long new_job(unsigned long long seen, int index)
     return job != seen && index < count_of(job) ? job : 0;
 }
 
+/* Whether the part of the job that belongs to this bed is the caller's to do: a job's part is claimed once, and a job that is
+ * over has none. */
+static int claim(int bed, unsigned long long job)
+{
+    unsigned long long last = atomic_load(&beds[bed].claimed);
+    return last < job && atomic_compare_exchange_strong(&beds[bed].claimed, &last, job);
+}
+
 FRNN_THREAD_FUNCTION worker(void *argument)
 {
     const int bed = (int)(intptr_t)argument, index = bed + 1;
@@ -85,6 +98,8 @@ FRNN_THREAD_FUNCTION worker(void *argument)
             frnn_mutex_unlock(&pool.lock);
         }
         seen = job;
+        if (!claim(bed, job))
+            continue;
         const int count = count_of(job);
         pool.task(pool.context, index, count);
         if (atomic_fetch_sub(&pool.pending, 1) == 1) {
@@ -147,7 +162,7 @@ static void wake_workers(int wanted)
         frnn_mutex_unlock(&pool.lock);
 }
 
-int frnn_parallel_together(frnn_task task, void *context, int count)
+static int run(frnn_task task, void *context, int count, int together)
 {
     if (count <= 1) {
         if (count == 1)
@@ -165,9 +180,15 @@ int frnn_parallel_together(frnn_task task, void *context, int count)
     pool.context = context;
     atomic_store(&pool.pending, count - 1);
     const unsigned long long number = atomic_load(&pool.job) / (FRNN_MAX_THREADS + 1) + 1;
-    atomic_store(&pool.job, number * (FRNN_MAX_THREADS + 1) + (unsigned)count);
+    const unsigned long long job = number * (FRNN_MAX_THREADS + 1) + (unsigned)count;
+    atomic_store(&pool.job, job);
     wake_workers(count - 1);
     task(context, 0, count);
+    for (int bed = 0; bed < count - 1 && !together; bed++)
+        if (claim(bed, job)) {
+            task(context, bed + 1, count);
+            atomic_fetch_sub(&pool.pending, 1);
+        }
     for (int spin = 0; atomic_load(&pool.pending) > 0 && spin < FRNN_SPIN; spin++)
         wait_a_little(spin);
     if (atomic_load(&pool.pending) > 0) {
@@ -180,9 +201,14 @@ int frnn_parallel_together(frnn_task task, void *context, int count)
     return 1;
 }
 
+int frnn_parallel_together(frnn_task task, void *context, int count)
+{
+    return run(task, context, count, 1);
+}
+
 void frnn_parallel(frnn_task task, void *context, int count)
 {
-    if (!frnn_parallel_together(task, context, count))
+    if (!run(task, context, count, 0))
         for (int i = 0; i < count; i++)
             task(context, i, count);
 }

@@ -1,8 +1,8 @@
 /* A pool of worker threads for whole sequences of work.
  *
  * frnn_parallel(task, context, n) runs task(context, i, n) for every i in 0..n-1, i = 0 on the calling thread. Tasks
- * must not wait for each other: when the pool serves another caller, or a thread cannot be had, the calling thread runs
- * them all one after another, with the same results.
+ * must not wait for each other: the calling thread also runs those that no worker has begun when it is done with its own, and
+ * all of them, one after another, when the pool serves another caller or a thread cannot be had, with the same results.
  *
  * frnn_parallel_together is for tasks that do wait for each other, at a barrier: it runs them all at the same time, or none
  * and returns 0.

@@ -1,5 +1,5 @@
-/* The thread pool: every index once, many calls, callers at the same time, calls inside calls, changing counts, meetings at a
- * barrier and their end, and a child after fork. */
+/* The thread pool: every index once, many calls, callers at the same time, calls inside calls, changing counts, parts taken
+ * over, meetings at a barrier and their end, and a child after fork. */
 #define _GNU_SOURCE /* nanosleep, sched_getaffinity */
 #include <pthread.h>
 #include <sched.h>
@@ -63,12 +63,34 @@ static void check_placement(void)
     int changed = 0;
     for (int i = 0; i < 5; i++) {
         pause_20_ms();
-        frnn_parallel(note_cores, cores, 2);
+        CHECK(frnn_parallel_together(note_cores, cores, 2), "two threads do not run together");
         changed += !CPU_EQUAL(&cores[0], &before) || !CPU_EQUAL(&cores[1], &before);
     }
     CHECK(changed == 0, "after %d of 5 pauses a thread may run on other cores than before", changed);
 }
 #endif
+
+/* ---- parts that no worker has begun ---- */
+
+static void note_thread(void *context, int index, int count)
+{
+    (void)count;
+    ((pthread_t *)context)[index] = pthread_self();
+}
+
+/* The caller does not wait for workers that are still waking when it has nothing else to do. */
+static void check_caller_takes_over(void)
+{
+    pthread_t threads[FRNN_MAX_THREADS];
+    int taken = 0;
+    for (int i = 0; i < 20; i++) {
+        pause_20_ms();
+        frnn_parallel(note_thread, threads, 17);
+        for (int k = 1; k < 17; k++)
+            taken += pthread_equal(threads[k], threads[0]) != 0;
+    }
+    CHECK(taken > 0, "of %d parts the caller took none over from sleeping workers", 20 * 16);
+}
 
 /* ---- callers at the same time ---- */
 
@@ -258,6 +280,7 @@ void test_pool(void)
 #if defined(__linux__)
     check_placement();
 #endif
+    check_caller_takes_over();
     wrong = wrong_calls_of_many_callers();
     CHECK(wrong == 0, "%d calls wrong with %d callers", wrong, (int)CALLERS);
     atomic_int nested_wrong = 0;
