@@ -24,6 +24,7 @@ typedef struct backward_work {
     void **dx_out;
     int64_t *dx_row;
     void *masked_h;          /* [rows][P] */
+    void *turned;            /* a panel of borrowed weights (frnn_panels) */
     int64_t window, dx_rows; /* steps of a window, rows of its dx product */
     frnn_share share;
 } backward_work;
@@ -67,6 +68,9 @@ static void carve_thread(const backward_job *job, frnn_arena *arena, backward_wo
     w->dx_out = frnn_take(arena, sizeof *w->dx_out * window_rows);
     w->dx_row = frnn_take(arena, sizeof *w->dx_row * window_rows);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
+    const int borrowed = q->layer.format == FRNN_WEIGHTS_BORROWED;
+    w->turned =
+        frnn_take(arena, borrowed ? size * (size_t)(plan->G * plan->H * FRNN_MAX_GATES * plan->kernels->lanes) : 0);
 }
 
 /* One thread's scratch of the second phase: a chunk of the steps of all rows, and the kernel's own. */
@@ -93,7 +97,7 @@ static size_t carve(backward_job *job, frnn_arena *arena)
     const frnn_sequence *q = job->q = job->g->sequence;
     frnn_make_plan(&q->layer, 1, q->packed, &job->plan);
     const frnn_plan *plan = &job->plan;
-    job->shares = frnn_share_out(plan, q);
+    job->shares = frnn_share_out(plan, q, 1);
     job->barriers = frnn_take_barriers(&job->shares, arena);
     job->late_dx = job->g->dx && (job->shares.units > 1 || job->g->dx == q->x);
     job->has_direct = frnn_has_direct(plan, job->g);
@@ -227,8 +231,9 @@ static void unproject(const backward_job *job, const backward_work *w, int64_t a
         w->a[i] = w->step_rows[i].gates_next;
         w->out[i] = frnn_at(plan, w->step_rows[i].saved, plan->dprojected_offset);
     }
-    const frnn_product product = {
+    frnn_product product = {
         .b = plan->recurrent_t, .a_segments = *segments, .m = active, .a = w->a, .out = w->out, .out_padded = 1};
+    product.b.turned = w->turned;
     plan->kernels->product(&product);
     for (int64_t i = 0; i < active; i++) {
         frnn_row_backward *row = &w->step_rows[i];
@@ -262,8 +267,9 @@ static void clear_dx(const backward_job *job, int64_t n, int64_t t)
 static void input_gradients(const backward_job *job, const backward_work *w, int64_t queued)
 {
     const frnn_plan *plan = &job->plan;
-    const frnn_product product = {
+    frnn_product product = {
         .b = plan->input_t, .a_segments = plan->input_segments, .m = queued, .a = w->dx_a, .out = w->dx_out};
+    product.b.turned = w->turned;
     plan->kernels->product(&product);
     if (job->q->input_mask)
         for (int64_t i = 0; i < queued; i++)
@@ -318,6 +324,7 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
     }
     frnn_panels recurrent_t = plan->recurrent_t;
     recurrent_t.n = units;
+    recurrent_t.turned = w->turned;
     recurrent_t.data =
         frnn_at(plan, recurrent_t.data, unit0 * (recurrent_t.format == FRNN_PANELS_OF_COLUMNS ? 1 : recurrent_t.depth));
     const frnn_product product = {
@@ -378,6 +385,7 @@ static void backward_thread(void *context, int index, int threads)
                                .has_direct = job->has_direct && !plan->projects,
                                .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                                .zoneout_c = q->zoneout_c != NULL};
+    step.recurrent.turned = step.candidate.turned = w.turned;
     int64_t queued = 0, steps_queued = 0, amidst = 0;
     const int regular = frnn_is_regular(plan, q);
     for (int64_t s = q->T - 1 - job->begin; s >= q->T - job->end; s--) {

@@ -22,10 +22,11 @@ typedef struct forward_work {
     frnn_row_forward *step_rows;
     const void **a; /* row pointers of a product */
     void **out;
-    void *gates;    /* [window][rows][gates_stride] */
-    void *masked_x; /* [window][rows][I] */
-    void *masked_h; /* [rows][P] */
-    void *saved;    /* [rows][saved_stride]: work rows of inference */
+    void *gates;             /* [window][rows][gates_stride] */
+    void *masked_x;          /* [window][rows][I] */
+    void *masked_h;          /* [rows][P] */
+    void *saved;             /* [rows][saved_stride]: work rows of inference */
+    void *turned, *turned_x; /* panels of borrowed weights (frnn_panels): of products with the state, and with x */
     int64_t window;
     int has_gates; /* the input product is taken in windows, not looked up nor part of the step */
     frnn_share share;
@@ -60,13 +61,17 @@ static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work
     w->masked_x = frnn_take(arena, q->input_mask ? size * window_rows * (size_t)plan->I : 0);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
     w->saved = frnn_take(arena, q->training ? 0 : size * rows * (size_t)plan->saved_stride);
+    const size_t turned = size * (size_t)(FRNN_MAX_GATES * plan->kernels->lanes);
+    const int borrowed = q->layer.format == FRNN_WEIGHTS_BORROWED;
+    w->turned = frnn_take(arena, borrowed ? turned * (size_t)FRNN_MAX(plan->P, plan->H) : 0);
+    w->turned_x = frnn_take(arena, borrowed ? turned * (size_t)plan->I : 0);
 }
 
 static size_t carve(forward_job *job, frnn_arena *arena)
 {
     const frnn_sequence *q = job->q;
     frnn_make_plan(&q->layer, q->training, q->packed, &job->plan);
-    job->shares = frnn_share_out(&job->plan, q);
+    job->shares = frnn_share_out(&job->plan, q, 0);
     job->barriers = frnn_take_barriers(&job->shares, arena);
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
@@ -109,18 +114,19 @@ static void input_products(const forward_job *job, const forward_work *w, int64_
             }
         }
     }
-    const frnn_product product = {.b = plan->input,
-                                  .a_segments = {.count = 1, .length = plan->I},
-                                  .m = m,
-                                  .a = w->a,
-                                  .out = w->out,
-                                  .init = plan->input_init,
-                                  .init_gate_stride = plan->Hp,
-                                  .out_gate_stride = plan->Hp,
-                                  .out_padded = 1,
-                                  .unit0 = step->unit0,
-                                  .unit1 = step->unit1,
-                                  .backwards = step->backwards};
+    frnn_product product = {.b = plan->input,
+                            .a_segments = {.count = 1, .length = plan->I},
+                            .m = m,
+                            .a = w->a,
+                            .out = w->out,
+                            .init = plan->input_init,
+                            .init_gate_stride = plan->Hp,
+                            .out_gate_stride = plan->Hp,
+                            .out_padded = 1,
+                            .unit0 = step->unit0,
+                            .unit1 = step->unit1,
+                            .backwards = step->backwards};
+    product.b.turned = w->turned_x;
     plan->kernels->product(&product);
 }
 
@@ -237,8 +243,9 @@ static void project(const forward_job *job, const forward_work *w, int64_t activ
         w->a[i] = w->step_rows[i].h;
         w->out[i] = frnn_at(plan, q->y, t * q->y_t_stride + w->rows[i] * q->y_n_stride);
     }
-    const frnn_product product = {
+    frnn_product product = {
         .b = plan->projection, .a_segments = {.count = 1, .length = plan->H}, .m = active, .a = w->a, .out = w->out};
+    product.b.turned = w->turned;
     plan->kernels->product(&product);
     if (q->zoneout_h)
         for (int64_t i = 0; i < active; i++)
@@ -298,6 +305,8 @@ static void forward_thread(void *context, int index, int threads)
                               .training = q->training,
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL};
+    step.input.turned = w.turned_x;
+    step.recurrent.turned = step.candidate.turned = w.turned;
     const int regular = frnn_is_regular(plan, q);
     int64_t amidst = 0;
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {

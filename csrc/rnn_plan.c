@@ -218,10 +218,10 @@ void frnn_sort_rows(const frnn_sequence *q, int64_t *order, int64_t *counts)
  * is of a sequence threads then share units rather than rows: each reads its own part, and nobody waits for the others. */
 #define FRNN_ROWS_OF_A_READER 4
 
-frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *q)
+frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *q, int backward)
 {
     const int recurrent = plan->cell->recurrent_gates > 0, divisible = !recurrent || frnn_one_product(plan);
-    const int alone = q->T == 1 && !q->training;
+    const int alone = q->T == 1 && !backward; /* backward, dh0 waits for all units */
     const int64_t blocks = (plan->H + frnn_unit_block(plan) - 1) / frnn_unit_block(plan);
     const int64_t terms = plan->cell->recurrent_gates * plan->P + (alone ? plan->G * plan->I : 0);
     const double bytes = (double)plan->size * (double)plan->H * (double)terms; /* of weights that a step reads */
@@ -361,8 +361,8 @@ static double step_weights(const frnn_layer *layer)
 /* With few rows a step waits for its weights to be read, which takes as long as three rows' arithmetic. */
 #define FRNN_ROWS_PER_READ 3.0
 
-/* Training packs weights that have changed, on the caller's core. To read a weight from the cache of another core takes as long
- * as its multiplications for some sixteen rows. */
+/* Training packs weights that have changed, if it does not borrow them, on the caller's core. To read a weight from the cache of
+ * another core takes as long as its multiplications for some sixteen rows. */
 #define FRNN_ROWS_PER_TRANSFER 16
 
 /* What a step of a recurrence takes whatever its rows, and what each thread takes that has some of them, in operations. */
@@ -370,7 +370,7 @@ static double step_weights(const frnn_layer *layer)
 
 int frnn_sequence_threads(const frnn_sequence *q)
 {
-    if (q->training && q->T * q->N < FRNN_ROWS_PER_TRANSFER)
+    if (q->training && q->layer.format != FRNN_WEIGHTS_BORROWED && q->T * q->N < FRNN_ROWS_PER_TRANSFER)
         return 1;
     const double step = 2.0 * FRNN_MAX((double)q->N, FRNN_ROWS_PER_READ) * step_weights(&q->layer);
     double most = FRNN_MAX_THREADS;

@@ -84,7 +84,8 @@ FRNN_INLINE int frnn_one_product(const frnn_plan *plan)
     return !plan->projects && plan->cell->norm_slot < 0 && plan->cell->recurrent_count == plan->cell->recurrent_gates;
 }
 
-frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *sequence);
+/* backward: of BPTT, not of the forward pass. */
+frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *sequence, int backward);
 /* Runs task(job, i, n) for all threads of `shares`. Threads that meet do so for FRNN_MEETING_STEPS steps at a time, from
  * *begin to *end of `steps`; if it goes badly, one thread of each part of the rows does the rest. */
 void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrier *barriers, int64_t steps,

@@ -1,13 +1,52 @@
-/* Products with weights that were not packed, for those that change before every product of a few rows: it reads them once,
- * where packing also writes and reads a copy. Sums are those of the tile.
+/* Products with weights that were not packed, for those that change before every few products: it reads them once, where packing
+ * also writes and reads a copy that no cache may hold. Sums are those of the tile.
  *
- * Rows of the caller's matrix are units, their elements steps of k: blocks of V units by V steps are turned over in
- * registers, as packing would, and used at once. Or, transposed, rows are steps and their elements units: the tile takes them
- * as they are, but for units that are no whole vector, which must not be read beyond. */
+ * Rows of the caller's matrix are units, their elements steps of k. For a few rows of A, blocks of V units by V steps are turned
+ * over in registers, as packing would, and used at once; for more, a panel is packed into work space that stays in the
+ * second-level cache, tiles take it from there, and the next panel takes its place. Or, transposed, rows are steps and their
+ * elements units: the tile takes them as they are, but for units that are no whole vector, which must not be read beyond. For
+ * many rows of A a panel is packed here too, since lines that lie a row apart are found by no prefetcher and share few sets of a
+ * cache. */
 
-/* X(R): for so many rows at once. A block is turned over once for all of them. */
-#define BORROWED_ROWS 8
-#define BORROWED_VARIANTS(X) X(1) X(2) X(4) X(8)
+/* Rows of A from which on panels are packed: where units are rows, and where they are columns (more than two tiles of 6). */
+#define TURNED_ROWS 5
+#define TURNED_ROWS_OF_COLUMNS 13
+
+/* Panel p as tiles take it, in its work space, and nothing else of the matrix. */
+FRNN_INLINE frnn_panels FN(turn_panel)(const frnn_panels *b, int64_t p)
+{
+    const int rows = b->format == FRNN_PANELS_OF_ROWS;
+    const frnn_pack_source source = {
+        .data = b->data, .gate_stride = b->gate, .unit_stride = rows ? b->row : 1, .k_stride = rows ? 1 : b->row};
+    frnn_panels turned = *b;
+    turned.format = FRNN_WEIGHTS_REAL;
+    turned.data = (real *)b->turned - p * b->depth * b->gates * b->units * VL;
+    FN(pack_panel)(b->turned, b, &source, p, 0, b->depth);
+    return turned;
+}
+
+static void FN(turned_panel)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *unused)
+{
+    (void)unused, (void)NP;
+    const int64_t width = w->b->units * VL;
+    const frnn_panels b = FN(turn_panel)(w->b, p);
+    frnn_panels joint;
+    FN(walk_args) part = *w;
+    part.b = &b;
+    if (w->joint) {
+        joint = FN(turn_panel)(w->joint, p);
+        part.joint = &joint;
+    }
+    part.unit0 = p * width;
+    part.unit1 = FRNN_MIN(w->unit1, part.unit0 + width);
+    FN(walk_tiles)(&part, epilogue);
+}
+
+/* ---- units are rows ---- */
+
+/* X(R): for so many rows of A at once. A block is turned over once for all of them. */
+#define BORROWED_ROWS 4
+#define BORROWED_VARIANTS(X) X(1) X(2) X(4)
 
 /* The next `steps` of V units, of which so many are there, as vectors of units. */
 static FRNN_NOINLINE void FN(borrowed_part)(const real *rows, int64_t stride, int units, int steps, vec *block)
@@ -95,8 +134,11 @@ static void FN(borrowed_panel)(const FN(walk_args) *w, FN(epilogue) epilogue, in
 
 static FRNN_NOINLINE void FN(walk_borrowed_rows)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
-    FN(walk_groups)(w, epilogue, 1, FN(borrowed_panel), NULL);
+    const int turned = w->m >= TURNED_ROWS && w->b->turned;
+    FN(walk_groups)(w, epilogue, 1, turned ? FN(turned_panel) : FN(borrowed_panel), NULL);
 }
+
+/* ---- units are columns ---- */
 
 /* A vector of which only some units are there, from column `unit` on. */
 static void FN(borrowed_tail)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t unit)
@@ -119,6 +161,10 @@ static void FN(borrowed_tail)(const FN(walk_args) *w, FN(epilogue) epilogue, int
 
 static FRNN_NOINLINE void FN(walk_borrowed_columns)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
+    if (w->m >= TURNED_ROWS_OF_COLUMNS && w->b->turned && w->segments->count) {
+        FN(walk_groups)(w, epilogue, 1, FN(turned_panel), NULL);
+        return;
+    }
     const int64_t whole = w->b->n / VL * VL;
     frnn_panels b = *w->b;
     FN(walk_args) part = *w;

@@ -65,6 +65,26 @@ static void FN(pack_transposed)(const FN(pack_vector) *vectors, int count, int64
                            (int)FRNN_MIN(VL, steps - k));
 }
 
+/* `steps` terms of panel p, from k on, into their place in `out`, where the panel is. */
+static void FN(pack_panel)(real *out, const frnn_panels *b, const frnn_pack_source *source, int64_t p, int64_t k,
+                           int64_t steps)
+{
+    FN(pack_vector) vectors[FRNN_MAX_GATES]; /* of a row of the panel */
+    const int count = (int)(b->gates * FN(panel_units)(b, p)), slice = TILE_SLICE(count);
+    for (int i = 0; i < count; i++) {
+        const int64_t g = i / FN(panel_units)(b, p), v = i % FN(panel_units)(b, p);
+        const int64_t unit = (p * b->units + v) * VL;
+        vectors[i] = (FN(pack_vector)){.in = (const real *)source->data + g * source->gate_stride +
+                                             unit * source->unit_stride + k * source->k_stride,
+                                       .out = out + (i / slice * b->depth + k) * slice * VL + i % slice * VL,
+                                       .units = (int)FRNN_MIN(VL, b->n - unit)};
+    }
+    if (source->unit_stride == 1)
+        FN(pack_copied)(vectors, count, slice * VL, steps, source->k_stride);
+    else
+        FN(pack_transposed)(vectors, count, slice * VL, steps, source->unit_stride);
+}
+
 /* Rows of the source copied before the next panel takes its share of them: what one page holds is read while it is hot. */
 #define PACK_ROWS 64
 
@@ -80,27 +100,11 @@ static void FN(pack)(void *dst, const frnn_panels *b, const frnn_pack_source *so
         return;
     }
 #endif
-    const int copied = source->unit_stride == 1;
-    const int64_t chunk = copied ? PACK_ROWS : b->depth;
+    const int64_t chunk = source->unit_stride == 1 ? PACK_ROWS : b->depth;
     for (int64_t k = 0; k < b->depth; k += chunk)
-        for (int64_t p = 0; p < FN(panel_count)(b); p++) {
-            FN(pack_vector) vectors[FRNN_MAX_GATES]; /* of a row of the panel */
-            const int count = (int)(b->gates * FN(panel_units)(b, p)), slice = TILE_SLICE(count);
-            real *const out = (real *)dst + p * b->depth * b->gates * b->units * VL;
-            for (int i = 0; i < count; i++) {
-                const int64_t g = i / FN(panel_units)(b, p), v = i % FN(panel_units)(b, p);
-                const int64_t unit = (p * b->units + v) * VL;
-                vectors[i] = (FN(pack_vector)){.in = (const real *)source->data + g * source->gate_stride +
-                                                     unit * source->unit_stride + k * source->k_stride,
-                                               .out = out + (i / slice * b->depth + k) * slice * VL + i % slice * VL,
-                                               .units = (int)FRNN_MIN(VL, b->n - unit)};
-            }
-            const int64_t steps = FRNN_MIN(chunk, b->depth - k);
-            if (copied)
-                FN(pack_copied)(vectors, count, slice * VL, steps, source->k_stride);
-            else
-                FN(pack_transposed)(vectors, count, slice * VL, steps, source->unit_stride);
-        }
+        for (int64_t p = 0; p < FN(panel_count)(b); p++)
+            FN(pack_panel)((real *)dst + p * b->depth * b->gates * b->units * VL, b, source, p, k,
+                           FRNN_MIN(chunk, b->depth - k));
 }
 
 #undef PACK_ROWS

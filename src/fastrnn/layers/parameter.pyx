@@ -26,7 +26,9 @@ cdef extern from "Python.h":
 cdef enum:
     MOST_PARAMETERS = 9   # of a cell, see CellWeights
     SOME_WEIGHTS = 1 << 12  # of fewer, the packs are made in less time than it takes to lend
-    MANY_WEIGHTS = 1 << 16  # from here on packs take half a megabyte and more, which a core's own caches may not hold
+    MANY_WEIGHTS = 1 << 16  # from here on packs take half a megabyte and more, which a core's own caches may not hold,
+    MORE_WEIGHTS = 1 << 20  # from here on 8 MB,
+    MOST_WEIGHTS = 1 << 22  # and 32 MB; then columns of the borrowed matrix lie on more pages than a core has at hand
 
 cdef int64_t _last_version = 0  # one counter for all: equal versions mean the same contents
 
@@ -282,10 +284,17 @@ def float_dtype(dtype):
 
 
 def worth_borrowing(int64_t T, int64_t N, int64_t weights):
-    """Whether T steps of N rows take less time on so many weights as they are than packing them."""
-    if weights >= MANY_WEIGHTS:
-        return T <= 8 and T * N <= 12
-    return T <= 2 and T * N <= 4 and weights >= SOME_WEIGHTS
+    """Whether T steps of N rows take less time on so many weights as they are than with packing them.
+
+    A single step always does, but on few weights, where the calls around it matter more.
+    """
+    if weights < MANY_WEIGHTS:
+        return weights >= SOME_WEIGHTS and T <= 2 and T * T * N <= 16
+    if T == 1:
+        return True
+    if weights < MOST_WEIGHTS:
+        return T * T * N <= 40 or (weights >= MORE_WEIGHTS and T <= 8 and T * N <= 16)
+    return T * N <= 8
 
 
 cdef struct Key:
