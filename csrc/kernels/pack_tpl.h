@@ -9,13 +9,20 @@ typedef struct FN(pack_vector) {
     int units; /* that are there, at most V */
 } FN(pack_vector);
 
+#define PACK_AHEAD 16 /* rows of the source, which lie apart: no prefetcher follows */
+
 static void FN(pack_copied)(const FN(pack_vector) *vectors, int count, int64_t stride, int64_t steps, int64_t k_stride)
 {
-    for (int64_t k = 0; k < steps; k++)
+    for (int64_t k = 0; k < steps; k++) {
+        if (k + PACK_AHEAD < steps) {
+            __builtin_prefetch(vectors[0].in + (k + PACK_AHEAD) * k_stride);
+            __builtin_prefetch(vectors[count - 1].in + (k + PACK_AHEAD) * k_stride);
+        }
         for (int i = 0; i < count; i++) {
             const real *in = vectors[i].in + k * k_stride;
             v_store(vectors[i].out + k * stride, vectors[i].units == VL ? v_load(in) : v_load_n(in, vectors[i].units));
         }
+    }
 }
 
 /* Rows become columns: log2(V) rounds of a perfect shuffle. */
@@ -59,8 +66,8 @@ FRNN_INLINE void FN(pack_block)(real *out, int64_t stride, const real *in, int64
 static void FN(pack_transposed)(const FN(pack_vector) *vectors, int count, int64_t stride, int64_t steps,
                                 int64_t unit_stride)
 {
-    for (int64_t k = 0; k < steps; k += VL)
-        for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) /* V streams at a time, which is what prefetchers can follow */
+        for (int64_t k = 0; k < steps; k += VL)
             FN(pack_block)(vectors[i].out + k * stride, stride, vectors[i].in + k, unit_stride, vectors[i].units,
                            (int)FRNN_MIN(VL, steps - k));
 }
@@ -108,3 +115,4 @@ static void FN(pack)(void *dst, const frnn_panels *b, const frnn_pack_source *so
 }
 
 #undef PACK_ROWS
+#undef PACK_AHEAD
