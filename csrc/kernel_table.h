@@ -26,7 +26,7 @@ typedef struct frnn_panels {
     int64_t depth;        /* k */
     int32_t format; /* frnn_weight_format: in fewer bits, a lane holds 32-bit words of several k's instead; or below */
     int64_t row, gate; /* of a borrowed matrix, from a row or a gate to the next */
-    void *turned; /* of units that are its rows, one panel's work space, depth * gates * units * V reals; or NULL */
+    void *turned;      /* work space for a panel of it, depth * gates * units * V reals; or NULL */
 } frnn_panels;
 
 /* Not packed, but the caller's matrix: units are its rows, k its columns, or the other way round. */

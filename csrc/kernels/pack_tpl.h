@@ -1,6 +1,6 @@
-/* Packing a matrix into panels (kernel_table.h, frnn_panels). Done once a weight update. Where units are neighbours in
- * the source, rows of a panel are copied; where steps of k are, blocks of V units by V steps are turned over in registers.
- * Lanes past n are zero. */
+/* Packing a matrix into panels (kernel_table.h, frnn_panels): once a weight update, or a panel at a time when it is used
+ * (borrowed_tpl.h). Where units are neighbours in the source, rows of a panel are copied; where steps of k are, blocks of V units
+ * by V steps are turned over in registers. Lanes past n are zero. */
 
 /* A vector of units of one gate. */
 typedef struct FN(pack_vector) {

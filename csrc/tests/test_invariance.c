@@ -144,7 +144,7 @@ static void check_large_weights(int isa, int dtype, int cell)
         /* One thread has too many rows for a joint step, two have not. */
         const problem step = make_problem(cell, WITH_BIAS, 1, 8, H, H);
         const settings inference = {.dtype = dtype, .isa = isa, .threads = 1};
-        const outputs one = engine_run(&step, &inference);
+        const outputs one = engine_run(&step, &inference), trained = engine_run(&step, &s);
         for (int threads = 2; threads <= 5;
              threads += 3) { /* which share units, though there are rows; or stay apart */
             settings many = s;
@@ -153,6 +153,10 @@ static void check_large_weights(int isa, int dtype, int cell)
             outputs other = engine_run(&few, &many);
             for (int64_t n = 0; n < 2; n++)
                 compare_row(&q, &batch, 1 - n, &other, 2, n, "large weights, few rows");
+            other = engine_run(&step, &many);
+            for (int64_t n = 0; n < step.N; n++)
+                compare_row(&step, &trained, n, &other, step.N, n, "large weights, one training step");
+            compare_weights(&step, &trained, &other, "large weights, one training step");
             many.backward = 0;
             other = engine_run(&step, &many);
             memcpy(other.gradient, one.gradient, sizeof other.gradient);
