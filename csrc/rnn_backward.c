@@ -68,9 +68,7 @@ static void carve_thread(const backward_job *job, frnn_arena *arena, backward_wo
     w->dx_out = frnn_take(arena, sizeof *w->dx_out * window_rows);
     w->dx_row = frnn_take(arena, sizeof *w->dx_row * window_rows);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
-    const int borrowed = q->layer.format == FRNN_WEIGHTS_BORROWED;
-    w->turned =
-        frnn_take(arena, borrowed ? size * (size_t)(plan->G * plan->H * FRNN_MAX_GATES * plan->kernels->lanes) : 0);
+    w->turned = frnn_take_turned(&q->layer, plan, plan->G * plan->H, arena);
 }
 
 /* One thread's scratch of the second phase: a chunk of the steps of all rows, and the kernel's own. */
@@ -231,9 +229,12 @@ static void unproject(const backward_job *job, const backward_work *w, int64_t a
         w->a[i] = w->step_rows[i].gates_next;
         w->out[i] = frnn_at(plan, w->step_rows[i].saved, plan->dprojected_offset);
     }
-    frnn_product product = {
-        .b = plan->recurrent_t, .a_segments = *segments, .m = active, .a = w->a, .out = w->out, .out_padded = 1};
-    product.b.turned = w->turned;
+    const frnn_product product = {.b = frnn_with_space(plan->recurrent_t, w->turned),
+                                  .a_segments = *segments,
+                                  .m = active,
+                                  .a = w->a,
+                                  .out = w->out,
+                                  .out_padded = 1};
     plan->kernels->product(&product);
     for (int64_t i = 0; i < active; i++) {
         frnn_row_backward *row = &w->step_rows[i];
@@ -267,9 +268,11 @@ static void clear_dx(const backward_job *job, int64_t n, int64_t t)
 static void input_gradients(const backward_job *job, const backward_work *w, int64_t queued)
 {
     const frnn_plan *plan = &job->plan;
-    frnn_product product = {
-        .b = plan->input_t, .a_segments = plan->input_segments, .m = queued, .a = w->dx_a, .out = w->dx_out};
-    product.b.turned = w->turned;
+    const frnn_product product = {.b = frnn_with_space(plan->input_t, w->turned),
+                                  .a_segments = plan->input_segments,
+                                  .m = queued,
+                                  .a = w->dx_a,
+                                  .out = w->dx_out};
     plan->kernels->product(&product);
     if (job->q->input_mask)
         for (int64_t i = 0; i < queued; i++)
@@ -322,9 +325,8 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
             memcpy(frnn_at(plan, g->dc0, n * plan->H + unit0),
                    reset ? job->zeros : frnn_at(plan, job->dc, n * plan->Hp + unit0), plan->size * (size_t)c_units);
     }
-    frnn_panels recurrent_t = plan->recurrent_t;
+    frnn_panels recurrent_t = frnn_with_space(plan->recurrent_t, w->turned);
     recurrent_t.n = units;
-    recurrent_t.turned = w->turned;
     recurrent_t.data =
         frnn_at(plan, recurrent_t.data, unit0 * (recurrent_t.format == FRNN_PANELS_OF_COLUMNS ? 1 : recurrent_t.depth));
     const frnn_product product = {
@@ -375,8 +377,9 @@ static void backward_thread(void *context, int index, int threads)
 
     const frnn_segments none = {0}, projected = {.count = 1, .length = plan->P};
     frnn_step_backward step = {.rows = w.step_rows,
-                               .recurrent = plan->projects ? plan->projection_t : plan->recurrent_t,
-                               .candidate = plan->candidate_t,
+                               .recurrent =
+                                   frnn_with_space(plan->projects ? plan->projection_t : plan->recurrent_t, w.turned),
+                               .candidate = frnn_with_space(plan->candidate_t, w.turned),
                                .parameters = plan->bias,
                                .H = plan->H,
                                .Hp = plan->Hp,
@@ -385,7 +388,6 @@ static void backward_thread(void *context, int index, int threads)
                                .has_direct = job->has_direct && !plan->projects,
                                .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                                .zoneout_c = q->zoneout_c != NULL};
-    step.recurrent.turned = step.candidate.turned = w.turned;
     int64_t queued = 0, steps_queued = 0, amidst = 0;
     const int regular = frnn_is_regular(plan, q);
     for (int64_t s = q->T - 1 - job->begin; s >= q->T - job->end; s--) {

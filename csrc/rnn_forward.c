@@ -61,10 +61,8 @@ static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work
     w->masked_x = frnn_take(arena, q->input_mask ? size * window_rows * (size_t)plan->I : 0);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
     w->saved = frnn_take(arena, q->training ? 0 : size * rows * (size_t)plan->saved_stride);
-    const size_t turned = size * (size_t)(FRNN_MAX_GATES * plan->kernels->lanes);
-    const int borrowed = q->layer.format == FRNN_WEIGHTS_BORROWED;
-    w->turned = frnn_take(arena, borrowed ? turned * (size_t)FRNN_MAX(plan->P, plan->H) : 0);
-    w->turned_x = frnn_take(arena, borrowed ? turned * (size_t)plan->I : 0);
+    w->turned = frnn_take_turned(&q->layer, plan, plan->H, arena); /* P is at most H */
+    w->turned_x = frnn_take_turned(&q->layer, plan, plan->I, arena);
 }
 
 static size_t carve(forward_job *job, frnn_arena *arena)
@@ -114,19 +112,18 @@ static void input_products(const forward_job *job, const forward_work *w, int64_
             }
         }
     }
-    frnn_product product = {.b = plan->input,
-                            .a_segments = {.count = 1, .length = plan->I},
-                            .m = m,
-                            .a = w->a,
-                            .out = w->out,
-                            .init = plan->input_init,
-                            .init_gate_stride = plan->Hp,
-                            .out_gate_stride = plan->Hp,
-                            .out_padded = 1,
-                            .unit0 = step->unit0,
-                            .unit1 = step->unit1,
-                            .backwards = step->backwards};
-    product.b.turned = w->turned_x;
+    const frnn_product product = {.b = frnn_with_space(plan->input, w->turned_x),
+                                  .a_segments = {.count = 1, .length = plan->I},
+                                  .m = m,
+                                  .a = w->a,
+                                  .out = w->out,
+                                  .init = plan->input_init,
+                                  .init_gate_stride = plan->Hp,
+                                  .out_gate_stride = plan->Hp,
+                                  .out_padded = 1,
+                                  .unit0 = step->unit0,
+                                  .unit1 = step->unit1,
+                                  .backwards = step->backwards};
     plan->kernels->product(&product);
 }
 
@@ -243,9 +240,11 @@ static void project(const forward_job *job, const forward_work *w, int64_t activ
         w->a[i] = w->step_rows[i].h;
         w->out[i] = frnn_at(plan, q->y, t * q->y_t_stride + w->rows[i] * q->y_n_stride);
     }
-    frnn_product product = {
-        .b = plan->projection, .a_segments = {.count = 1, .length = plan->H}, .m = active, .a = w->a, .out = w->out};
-    product.b.turned = w->turned;
+    const frnn_product product = {.b = frnn_with_space(plan->projection, w->turned),
+                                  .a_segments = {.count = 1, .length = plan->H},
+                                  .m = active,
+                                  .a = w->a,
+                                  .out = w->out};
     plan->kernels->product(&product);
     if (q->zoneout_h)
         for (int64_t i = 0; i < active; i++)
@@ -294,9 +293,9 @@ static void forward_thread(void *context, int index, int threads)
 
     frnn_step_forward step = {.rows = w.step_rows,
                               .joint = !w.has_gates && !q->input_table,
-                              .input = plan->input,
-                              .recurrent = plan->recurrent,
-                              .candidate = plan->candidate,
+                              .input = frnn_with_space(plan->input, w.turned_x),
+                              .recurrent = frnn_with_space(plan->recurrent, w.turned),
+                              .candidate = frnn_with_space(plan->candidate, w.turned),
                               .parameters = plan->bias,
                               .H = plan->H,
                               .Hp = plan->Hp,
@@ -305,8 +304,6 @@ static void forward_thread(void *context, int index, int threads)
                               .training = q->training,
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL};
-    step.input.turned = w.turned_x;
-    step.recurrent.turned = step.candidate.turned = w.turned;
     const int regular = frnn_is_regular(plan, q);
     int64_t amidst = 0;
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {

@@ -238,6 +238,12 @@ frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *q, int ba
     return (frnn_shares){.rows = rows, .units = units, .meet = recurrent && units > 1 && rows == most};
 }
 
+void *frnn_take_turned(const frnn_layer *layer, const frnn_plan *plan, int64_t depth, frnn_arena *arena)
+{
+    const int64_t reals = layer->format == FRNN_WEIGHTS_BORROWED ? depth * FRNN_MAX_GATES * plan->kernels->lanes : 0;
+    return frnn_take(arena, plan->size * (size_t)reals);
+}
+
 frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena)
 {
     const size_t bytes = shares->meet ? sizeof(frnn_barrier) * (size_t)shares->rows : 0;

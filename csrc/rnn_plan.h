@@ -91,6 +91,15 @@ frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *sequence,
 void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrier *barriers, int64_t steps,
                      int64_t *begin, int64_t *end);
 
+/* Borrowed weights want work space for a panel of each thread (frnn_panels): room for panels of so many terms, none for weights of
+ * other formats; and panels with theirs. */
+void *frnn_take_turned(const frnn_layer *layer, const frnn_plan *plan, int64_t depth, frnn_arena *arena);
+FRNN_INLINE frnn_panels frnn_with_space(frnn_panels panels, void *turned)
+{
+    panels.turned = turned;
+    return panels;
+}
+
 /* A barrier for the threads of each part of the rows. */
 frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena);
 frnn_share frnn_share_of(const frnn_plan *plan, const frnn_shares *shares, int thread);

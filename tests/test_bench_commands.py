@@ -20,6 +20,7 @@ from bench import (
     company,
     compare,
     memory,
+    peers,
     plot,
     ragged,
     report,
@@ -30,11 +31,13 @@ from bench.contenders import OURS, char_generation
 from bench.contenders.fastrnn_layer import make_layer
 from bench.contenders.steps import STEPS
 from bench.network import make_batches, make_network, our_model
+from bench.peak import Peak
 from bench.problem import make_problem
 from bench.processes import Server, in_fresh_process
 from bench.resident import STATUS, counter
 from bench.shapes import Shape
-from bench.timing import Samples
+from bench.timing import QUICK, Samples
+from bench.worker import Job
 from fastrnn._types import CELLS
 from fastrnn.backend import get_num_threads, num_threads
 
@@ -44,6 +47,30 @@ def _keep_threads() -> Iterator[None]:
     """Contenders set the number of threads for the whole process."""
     with num_threads(get_num_threads()):
         yield
+
+
+# Against the peers
+
+
+def test_several_threads_are_timed_beside_one() -> None:
+    job = Job(
+        module="bench.peers",
+        parameters={"contenders": [OURS], "reference": "never"},
+        dtype="float32",
+        threads=2,
+        cores=[],
+        isa="",
+        effort=QUICK,
+        rows_file="",
+    )
+    peak = Peak("float32", 2)
+    try:
+        row = peers.measure_row(job, "small", Shape(3, 2, 4, 8), "lstm", "train", peak)
+    finally:
+        peak.close()
+    assert row["figures"][peers.SPEED_UP] > 0
+    assert list(row["contenders"]) == [OURS]
+    assert row["ratios"] == {}
 
 
 # Ragged batches

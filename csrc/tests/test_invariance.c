@@ -190,8 +190,7 @@ static void check_large_weights(int isa, int dtype, int cell)
 static void check_borrowed(int isa, int dtype, int cell)
 {
     const int64_t V = lanes_of(isa, dtype), sizes[][2] = {{3 * V, 5 * V}, {2 * V + 1, 5 * V - 1}, {V / 2, V / 2 + 1}};
-    const int64_t rows[] = {1, 2, 3, 5,
-                            14}; /* by fours, twos and ones; panels packed where units are rows; and columns */
+    const int64_t rows[] = {1, 2, 3, 5, 14}; /* from 5 on panels of rows are packed, from 14 on those of columns too */
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
             for (int features = 0; features < 2; features++) {
