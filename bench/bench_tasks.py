@@ -127,7 +127,7 @@ def fit_row(job: Job, name: str, task: Task) -> tuple[Row, Any]:
             taken, fitted[contender] = timed(run)
             seconds[contender].append(taken)
     for contender, values in seconds.items():
-        row["contenders"][contender] = {"samples_ms": [1e3 * s for s in values], "disturbed": 0}
+        row["contenders"][contender] = {"samples_ms": [1e3 * s for s in values]}
         label = task.measure if contender == OURS else f"{task.measure} {contender}"
         row["figures"][label] = task.quality(fitted[contender])
         if contender != OURS:
@@ -140,7 +140,7 @@ def predict_row(job: Job, name: str, task: Task, fitted: Any) -> Row:
     n = job.parameters["inputs"]
     row = new_row(job, name, f"task, predict {n:,}", name, ())
     seconds = [timed(lambda: task.predict(fitted, n))[0] for _ in range(job.parameters["rounds"])]
-    row["contenders"][OURS] = {"samples_ms": [1e3 * s for s in seconds], "disturbed": 0}
+    row["contenders"][OURS] = {"samples_ms": [1e3 * s for s in seconds]}
     row["figures"]["inputs/s"] = n / statistics.median(seconds)
     return row
 

@@ -23,7 +23,7 @@ from bench.contenders.char_training import TRAININGS
 from bench.network import EMBEDDING, Network, make_batches, make_network
 from bench.peak import Peak
 from bench.rows import Row, check, enter, new_row, time_row
-from bench.timing import Samples, paired_ratio
+from bench.timing import paired_ratio
 from bench.worker import Job
 
 CELLS = ("lstm", "gru", "rnn_tanh")
@@ -43,14 +43,10 @@ def first_calls(
             yield name, *entered
 
 
-def best_ratio_to(samples: Mapping[str, Samples], peer: str, ours: str) -> float | None:
+def best_ratio_to(samples: Mapping[str, list[float]], peer: str, ours: str) -> float | None:
     """The peer's time, by the fastest of its ways, over ours in the same rounds; None if it is not here."""
     return min(
-        (
-            paired_ratio(taken.seconds, samples[ours].seconds)
-            for name, taken in samples.items()
-            if name.split()[0] == peer
-        ),
+        (paired_ratio(taken, samples[ours]) for name, taken in samples.items() if name.split()[0] == peer),
         default=None,
     )
 
@@ -76,7 +72,7 @@ def training_row(job: Job, network: Network, peak: Peak) -> Row:
     row["losses"] = truth["losses"].tolist()
     samples = time_row(row, runs, peak, job.effort)
     T, N = problem.shape[:2]
-    row["figures"]["characters/s"] = T * N / statistics.median(samples[OURS].seconds)
+    row["figures"]["characters/s"] = T * N / statistics.median(samples[OURS])
     return row
 
 
@@ -107,7 +103,7 @@ def generation_row(job: Job, network: Network, peak: Peak) -> Row:
     samples = time_row(row, runs, peak, job.effort)
     for name in filter(lambda name: name.startswith(OURS), runs):
         row["figures"][f"characters/s{name.removeprefix(OURS)}"] = CHARACTERS / statistics.median(
-            samples[name].seconds
+            samples[name]
         )
         for peer in job.parameters["peers"]:
             row["figures"][f"to {peer}{name.removeprefix(OURS)}"] = best_ratio_to(samples, peer, name)

@@ -24,8 +24,6 @@ from fastrnn._types import CELLS
 
 ROOT = Path(__file__).parents[1]
 FORMAT = 1
-# Longer than the pools of OpenMP, which spin the longest of all, keep their cores busy after a call.
-PAUSE_SECONDS = 0.01
 CELLS_TO_MEASURE = ["rnn_tanh", "lstm", "gru"]
 
 T = TypeVar("T")
@@ -152,7 +150,7 @@ def make_jobs(
             threads=n,
             cores=cores[:n],
             isa=isa,
-            effort=replace(aim, pause_seconds=PAUSE_SECONDS if n > 1 else 0.0),
+            effort=aim,
             rows_file="",
         )
         for dtype in dtypes

@@ -131,7 +131,7 @@ def denormals_row(job: Job, cell: str, name: str, shape: Shape, mode: str, peak:
     # Who is faster is another question.
     row["ratios"], row["best_peer"] = {}, None
     row["figures"] = {
-        f"{name}, ratio": paired_ratio(taken.seconds, samples[f"{name} ordinary"].seconds)
+        f"{name}, ratio": paired_ratio(taken, samples[f"{name} ordinary"])
         for name, taken in samples.items()
         if f"{name} ordinary" in samples
     }

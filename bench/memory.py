@@ -129,7 +129,7 @@ def checkpoint_row(job: Job, cell: str, name: str, shape: Shape, peak: Peak) -> 
         "MB keeping all": all_steps / MEGABYTE,
         "fraction": few / all_steps,
         "besides x, y, dx, dy": (few - sequences) / (all_steps - sequences),
-        "time": paired_ratio(samples[OURS].seconds, samples[whole].seconds),
+        "time": paired_ratio(samples[OURS], samples[whole]),
     }
     return row
 

@@ -69,9 +69,7 @@ def measure_row(job: Job, kind: str, cell: str, H: int, peak: Peak) -> Row:
             row["errors"][name] = agreement.compare(results, truth)
     samples = time_row(row, runs, peak, job.effort)
     for form in FORMATS:
-        row["figures"][f"{form} ratio"] = paired_ratio(
-            samples[OURS].seconds, samples[f"{OURS} {form}"].seconds
-        )
+        row["figures"][f"{form} ratio"] = paired_ratio(samples[OURS], samples[f"{OURS} {form}"])
     return row
 
 

@@ -55,7 +55,7 @@ def measure_row(job: Job, name: str, shape: Shape, cell: str, mode: str, peak: P
             check(row, peer, results, truth, partial(tolerance, ragged))
     samples = time_row(row, runs, peak, job.effort)
     row["peak_fraction"] = peak_fraction(samples, ragged.flops, peak)
-    cost = paired_ratio(samples[OURS].seconds, samples[EQUAL].seconds) * equal.steps / ragged.steps
+    cost = paired_ratio(samples[OURS], samples[EQUAL]) * equal.steps / ragged.steps
     row["figures"] = {"a step, ragged / equal": cost}
     return row
 

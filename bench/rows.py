@@ -15,7 +15,7 @@ from bench import agreement
 from bench.contenders import OURS, PEERS, Prepared, Unsupported
 from bench.machine import load_average
 from bench.peak import Peak
-from bench.timing import Effort, Samples, interleave, paired_ratio, time_once
+from bench.timing import Effort, interleave, paired_ratio, time_once
 from bench.worker import Job
 from fastrnn import current_isa
 
@@ -88,22 +88,21 @@ def time_row(
     peak: Peak,
     effort: Effort,
     before: Mapping[str, Callable[[], Any]] | None = None,
-) -> dict[str, Samples]:
+) -> dict[str, list[float]]:
     """Measure in turn with the loop of multiply-adds, and put times and ratios to ours into the row."""
     gc.collect()
     samples = interleave({**runs, "fma": peak.run}, effort, before=before)
-    row["fma_gflops"] = [peak.flops / s / 1e9 for s in samples["fma"].seconds]
+    row["fma_gflops"] = [peak.flops / s / 1e9 for s in samples["fma"]]
     for contender in runs:
         entry = row["contenders"].setdefault(contender, {})
-        entry["samples_ms"] = [s * 1e3 for s in samples[contender].seconds]
-        entry["disturbed"] = samples[contender].disturbed
+        entry["samples_ms"] = [s * 1e3 for s in samples[contender]]
     if OURS in runs:
-        ours = samples[OURS].seconds
-        row["ratios"] = {n: paired_ratio(samples[n].seconds, ours) for n in runs if n != OURS}
+        ours = samples[OURS]
+        row["ratios"] = {n: paired_ratio(samples[n], ours) for n in runs if n != OURS}
         row["best_peer"] = min(filter(is_peer, row["ratios"]), key=row["ratios"].__getitem__, default=None)
     return samples
 
 
-def peak_fraction(samples: Mapping[str, Samples], flops: int, peak: Peak) -> float:
+def peak_fraction(samples: Mapping[str, list[float]], flops: int, peak: Peak) -> float:
     """The time of this many operations by multiply-adds alone, over our time in the same round."""
-    return paired_ratio(samples["fma"].seconds, samples[OURS].seconds) * flops / peak.flops
+    return paired_ratio(samples["fma"], samples[OURS]) * flops / peak.flops

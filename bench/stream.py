@@ -72,7 +72,7 @@ def measure_row(job: Job, cell: str, hidden: int, peak: Peak) -> Row:
     samples = time_row(row, runs, peak, job.effort)
     for name in (READ, CALL):
         del row["contenders"][name], row["ratios"][name]
-    ours, read, call = (samples[name].seconds for name in (OURS, READ, CALL))
+    ours, read, call = (samples[name] for name in (OURS, READ, CALL))
     row["figures"]["us"] = statistics.median(ours) * 1e6
     if data.nbytes >= LEAST_BYTES:
         speed = data.nbytes / statistics.median(r - c for r, c in zip(read, call, strict=True))

@@ -1,15 +1,18 @@
 """Timing several things fairly on a machine that others use too.
 
 A. Contenders take turns, round by round, so that whatever slows the machine down for a while slows all of
-   them. What is compared are the times of one round with each other.
+   them. What is compared are the times of one round with each other, and of those the median counts: it does
+   not mind that the system takes a core away in some rounds.
 B. A turn is a block of calls long enough for the clock, and short enough to fit between two interruptions by
-   other processes. A turn of short calls comes after one that is not timed, which brings code, data and
-   sleeping threads back after the others' turn, and cores to their speed after a pause.
-C. The system counts how often it took a core away from us. A short turn in which it did is repeated a few
-   times; the shortest attempt counts. The rule is the same for all, and `Samples.disturbed` says how often
-   even that did not help.
-D. With several threads a turn begins with a pause: the pools of some libraries spin for milliseconds after
-   their last call and would steal the cores of whoever comes next.
+   other processes. Every turn comes after one that is not timed, which brings code, data and sleeping threads
+   back after the others' turn, and cores to their speed after a pause. To warm up short calls only favours
+   whoever is just below the limit, by up to a third where a call of 2 ms reads megabytes.
+C. No turn is repeated. To repeat those in which the system counted that a core was taken away (`ru_nivcsw`)
+   gave the shortest of five attempts to every library that hands its work to a thread of its own on the same
+   core, in every turn, and one attempt to those that do not.
+D. A turn begins when the process has come to rest. Pools of some libraries spin for milliseconds after their
+   last call, and threads give memory back after the result has been handed out (JAX: for up to 100 ms after a
+   long call, even with one thread); both would take the cores of whoever comes next.
 """
 
 from __future__ import annotations
@@ -18,17 +21,11 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
-
-ATTEMPTS = 5
-# A longer turn meets an interruption every time on a busy machine: repeating it would only cost time.
-LONGEST_REPEATED = 0.02
+NAP = 0.004
+LONGEST_REST = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,25 +38,9 @@ class Effort:
     max_rounds: int = 25
     block_seconds: float = 0.002
     """Shortest turn: fast calls are repeated until it is reached."""
-    pause_seconds: float = 0.0
 
 
 QUICK = Effort(seconds=0.1, min_rounds=3, max_rounds=5, block_seconds=0.0005)
-
-
-@dataclass
-class Samples:
-    """What the rounds of one contender took."""
-
-    seconds: list[float] = field(default_factory=list)
-    """Per call; place k belongs to the same round for all contenders."""
-    disturbed: int = 0
-    """Rounds in which no attempt had its cores to itself."""
-
-
-def interruptions() -> int:
-    """Times that a thread of this process lost its core since the start; 0 where nobody counts."""
-    return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 @dataclass(frozen=True)
@@ -67,8 +48,9 @@ class Tools:
     """What timing needs of the system; tests bring their own."""
 
     clock: Callable[[], float] = time.perf_counter
+    processor_time: Callable[[], float] = time.process_time
+    """Of all threads of the process."""
     sleep: Callable[[float], Any] = time.sleep
-    interruptions: Callable[[], int] = interruptions
 
 
 def time_once(run: Callable[[], Any]) -> tuple[float, Any]:
@@ -82,41 +64,31 @@ def _nothing() -> None:
     pass
 
 
+def _rest(tools: Tools) -> None:
+    """Sleep until no thread of this process has much to do any more."""
+    end = tools.clock() + LONGEST_REST
+    while tools.clock() < end:
+        before = tools.processor_time()
+        tools.sleep(NAP)
+        if tools.processor_time() - before < NAP / 10:
+            return
+
+
+def _block(run: Callable[[], Any], calls: int, clock: Callable[[], float]) -> float:
+    """Seconds of so many calls."""
+    start = clock()
+    for _ in range(calls):
+        run()
+    return clock() - start
+
+
 def _repetitions(run: Callable[[], Any], block: float, clock: Callable[[], float]) -> tuple[int, float]:
     """Calls that fill a turn, and the seconds of one call."""
     calls = 1
-    while True:
-        start = clock()
-        for _ in range(calls):
-            run()
-        elapsed = clock() - start
-        if elapsed >= block / 4:
-            each = elapsed / calls
-            return max(1, round(block / each)), each
+    while (elapsed := _block(run, calls, clock)) < block / 4:
         calls *= 4
-
-
-def _turn(
-    run: Callable[[], Any], repetitions: int, each: float, effort: Effort, tools: Tools
-) -> tuple[float, bool]:
-    """Seconds per call in one turn, and whether it was disturbed."""
-    attempts = ATTEMPTS if repetitions * each <= LONGEST_REPEATED else 1
-    shortest = float("inf")
-    for _ in range(attempts):
-        if effort.pause_seconds:
-            tools.sleep(effort.pause_seconds)
-        if each < effort.block_seconds:
-            for _ in range(repetitions):
-                run()
-        before = tools.interruptions()
-        start = tools.clock()
-        for _ in range(repetitions):
-            run()
-        seconds = (tools.clock() - start) / repetitions
-        if tools.interruptions() == before:
-            return seconds, False
-        shortest = min(shortest, seconds)
-    return shortest, True
+    each = elapsed / calls
+    return max(1, round(block / each)), each
 
 
 def interleave(
@@ -124,17 +96,20 @@ def interleave(
     effort: Effort,
     tools: Tools | None = None,
     before: Mapping[str, Callable[[], Any]] | None = None,
-) -> dict[str, Samples]:
-    """Measure contenders in turn, the same number of rounds for all; some have a call `before` each turn."""
+) -> dict[str, list[float]]:
+    """Seconds per call of contenders measured in turn, place k of each list in the same round.
+
+    Some have a call `before` each turn.
+    """
     tools = tools or Tools()
     before = before or {}
     plan = {}
     for name, run in contenders.items():
         before.get(name, _nothing)()
         plan[name] = _repetitions(run, effort.block_seconds, tools.clock)
-    round_seconds = sum(repetitions * each + effort.pause_seconds for repetitions, each in plan.values())
+    round_seconds = sum(NAP + calls * each for calls, each in plan.values())
     rounds = min(max(int(effort.seconds / round_seconds), effort.min_rounds), effort.max_rounds)
-    samples = {name: Samples() for name in contenders}
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
     names = list(contenders)
     collecting = gc.isenabled()
     gc.disable()
@@ -143,10 +118,11 @@ def interleave(
             # Another one begins every time, so that no place in the order is anybody's own.
             first = k % len(names)
             for name in names[first:] + names[:first]:
+                run, calls = contenders[name], plan[name][0]
                 before.get(name, _nothing)()
-                seconds, disturbed = _turn(contenders[name], *plan[name], effort, tools)
-                samples[name].seconds.append(seconds)
-                samples[name].disturbed += disturbed
+                _rest(tools)
+                _block(run, calls, tools.clock)
+                samples[name].append(_block(run, calls, tools.clock) / calls)
     finally:
         if collecting:
             gc.enable()

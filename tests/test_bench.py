@@ -22,7 +22,7 @@ from bench import agreement, compare, peers, table, timing
 from bench.contenders import MODULES, OURS, PACKAGES, PEERS, REFERENCE, Unsupported, load, versions
 from bench.problem import WEIGHTS, Problem, make_problem
 from bench.shapes import GROUPS, SHAPES, Shape, parse_shape
-from bench.timing import Effort, Samples, Tools, interleave
+from bench.timing import Effort, Tools, interleave
 from bench.worker import Job
 from fastrnn.backend import get_num_threads, num_threads
 
@@ -137,26 +137,33 @@ def test_other_shapes_and_nans_are_infinite_errors(spoil: Callable[[np.ndarray],
 
 
 class Machine:
-    """A clock, and a count of interruptions that comes up at chosen calls."""
+    """A clock, who was called, and what threads have left to do after each call."""
 
-    def __init__(self, interrupted_calls: set[int] | None = None) -> None:
+    def __init__(self, left_over: float = 0.0) -> None:
         self.now = 0.0
         self.calls: list[str] = []
-        self.slept: list[float] = []
-        self.count = 0
-        self.interrupted = interrupted_calls or set()
+        self.naps = 0
+        self.left_over = left_over
+        self.left = 0.0
+        self.computed = 0.0
 
     def contender(self, name: str, seconds: float) -> Callable[[], None]:
         def run() -> None:
             self.calls.append(name)
-            interrupted = len(self.calls) in self.interrupted
-            self.count += interrupted
-            self.now += seconds * (5 if interrupted else 1)
+            self.now += seconds
+            self.left = self.left_over
 
         return run
 
+    def sleep(self, seconds: float) -> None:
+        self.naps += 1
+        self.now += seconds
+        done = min(seconds, self.left)
+        self.left -= done
+        self.computed += done
+
     def tools(self) -> Tools:
-        return Tools(clock=lambda: self.now, sleep=self.slept.append, interruptions=lambda: self.count)
+        return Tools(clock=lambda: self.now, processor_time=lambda: self.computed, sleep=self.sleep)
 
 
 LONG = Effort(seconds=1.0, min_rounds=4, max_rounds=4, block_seconds=0.002)
@@ -166,60 +173,52 @@ def test_contenders_take_turns_and_nobody_is_always_first() -> None:
     machine = Machine()
     runs = {name: machine.contender(name, 0.004) for name in "abc"}
     samples = interleave(runs, LONG, machine.tools())
-    # One call each to see how long it takes, then the rounds.
-    assert "".join(machine.calls) == "abc" + "abc" + "bca" + "cab" + "abc"
-    for taken in samples.values():
-        assert taken == Samples(pytest.approx([0.004] * 4), 0)
+    # One call each to see how long it takes, then the rounds; the first of two calls is not timed.
+    assert "".join(machine.calls) == "abc" + "aabbcc" + "bbccaa" + "ccaabb" + "aabbcc"
+    assert samples == {name: pytest.approx([0.004] * 4) for name in "abc"}
 
 
 def test_what_comes_ahead_of_turns_is_not_timed() -> None:
     machine = Machine()
     runs = {name: machine.contender(name, 0.004) for name in "ab"}
     samples = interleave(runs, LONG, machine.tools(), before={"b": machine.contender("-", 1.0)})
-    assert "".join(machine.calls) == "a-b" + "a-b" + "-ba" + "a-b" + "-ba"
-    for taken in samples.values():
-        assert taken == Samples(pytest.approx([0.004] * 4), 0)
+    assert "".join(machine.calls) == "a-b" + "aa-bb" + "-bbaa" + "aa-bb" + "-bbaa"
+    assert samples == {name: pytest.approx([0.004] * 4) for name in "ab"}
 
 
-def test_short_calls_fill_their_turn_after_as_many_that_are_not_timed() -> None:
+def test_short_calls_fill_their_turn() -> None:
     machine = Machine()
     interleave({"a": machine.contender("a", 0.0005)}, LONG, machine.tools())
     assert len(machine.calls) == 1 + 4 * (4 + 4)
 
 
-def test_a_disturbed_turn_is_repeated() -> None:
-    machine = Machine(interrupted_calls={3})
-    samples = interleave({"a": machine.contender("a", 0.004)}, LONG, machine.tools())
-    assert len(machine.calls) == 1 + 4 + 1
-    assert samples["a"] == Samples(pytest.approx([0.004] * 4), 0)
-
-
-def test_the_shortest_attempt_counts_where_none_is_undisturbed() -> None:
-    machine = Machine(interrupted_calls=set(range(2, 1000)))
-    samples = interleave({"a": machine.contender("a", 0.003)}, LONG, machine.tools())
-    assert samples["a"] == Samples(pytest.approx([0.015] * 4), 4)
-    assert len(machine.calls) == 1 + 4 * timing.ATTEMPTS
-
-
-def test_a_long_turn_is_not_repeated() -> None:
-    machine = Machine(interrupted_calls={2})
-    samples = interleave({"a": machine.contender("a", 1.0)}, LONG, machine.tools())
-    assert samples["a"] == Samples(pytest.approx([5.0, 1.0, 1.0, 1.0]), 1)
-
-
-def test_every_turn_waits_for_the_pools_of_the_others() -> None:
+@pytest.mark.parametrize("seconds", [0.0001, 0.0019, 0.0021, 0.1])
+def test_a_turn_is_warmed_up_whatever_it_takes(seconds: float) -> None:
     machine = Machine()
-    effort = Effort(seconds=1.0, min_rounds=3, max_rounds=3, pause_seconds=0.01)
-    interleave({name: machine.contender(name, 0.004) for name in "ab"}, effort, machine.tools())
-    assert machine.slept == [0.01] * 6
+    first = 1.0
+
+    def run() -> None:
+        # What comes after somebody else's turn takes longer.
+        machine.now += first if machine.calls[-1:] != ["a"] else seconds
+        machine.calls.append("a")
+
+    samples = interleave({"a": run, "b": machine.contender("b", 0.004)}, LONG, machine.tools())
+    assert samples["a"] == pytest.approx([seconds] * 4)
+
+
+@pytest.mark.parametrize(("left_over", "naps"), [(0.0, 1), (0.01, 4), (math.inf, 250)])
+def test_a_turn_begins_when_the_threads_of_the_others_rest(left_over: float, naps: int) -> None:
+    machine = Machine(left_over)
+    interleave({name: machine.contender(name, 0.004) for name in "ab"}, LONG, machine.tools())
+    assert machine.naps == pytest.approx(naps * 4 * 2, abs=8)
 
 
 def test_rounds_fit_the_time_between_their_limits() -> None:
-    for seconds, rounds in [(0.0, 5), (0.08, 20), (9.0, 25)]:
+    for seconds, rounds in [(0.0, 5), (0.161, 20), (9.0, 25)]:
         machine = Machine()
         effort = Effort(seconds=seconds, block_seconds=0.002)
         samples = interleave({"a": machine.contender("a", 0.004)}, effort, machine.tools())
-        assert len(samples["a"].seconds) == rounds
+        assert len(samples["a"]) == rounds
 
 
 def test_a_ratio_is_the_median_over_rounds() -> None:

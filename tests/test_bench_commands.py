@@ -36,7 +36,7 @@ from bench.problem import make_problem
 from bench.processes import Server, in_fresh_process
 from bench.resident import STATUS, counter
 from bench.shapes import Shape
-from bench.timing import QUICK, Samples
+from bench.timing import QUICK
 from bench.worker import Job
 from fastrnn._types import CELLS
 from fastrnn.backend import get_num_threads, num_threads
@@ -146,9 +146,9 @@ def test_texts_may_part_at_the_edge_between_two_symbols() -> None:
 
 def test_the_best_way_of_a_peer_counts() -> None:
     samples = {
-        OURS: Samples([1.0, 2.0]),
-        "torch": Samples([3.0, 6.0]),
-        "torch fused": Samples([2.0, 4.0]),
+        OURS: [1.0, 2.0],
+        "torch": [3.0, 6.0],
+        "torch fused": [2.0, 4.0],
     }
     assert char_model.best_ratio_to(samples, "torch", OURS) == 2.0
     assert char_model.best_ratio_to(samples, "onnxruntime", OURS) is None
