@@ -8,8 +8,8 @@
  * saved slots: 0 h~, replaced by da.
  */
 
-FRNN_INLINE void FN(elman_forward_epilogue)(const int relu, const void *step, int64_t row0, int R, int64_t unit0,
-                                            int units, const vec *acc)
+FRNN_INLINE void FN(elman_forward_epilogue)(const int relu, const void *FRNN_RESTRICT step, int64_t row0, int R,
+                                            int64_t unit0, int units, const vec *acc)
 {
     const frnn_step_forward *s = step;
     for (int r = 0; r < R; r++)
@@ -26,8 +26,8 @@ FRNN_INLINE void FN(elman_forward_epilogue)(const int relu, const void *step, in
         }
 }
 
-FRNN_INLINE void FN(elman_backward_epilogue)(const int relu, const void *step, int64_t row0, int R, int64_t unit0,
-                                             int units, const vec *acc)
+FRNN_INLINE void FN(elman_backward_epilogue)(const int relu, const void *FRNN_RESTRICT step, int64_t row0, int R,
+                                             int64_t unit0, int units, const vec *acc)
 {
     const frnn_step_backward *s = step;
     for (int r = 0; r < R; r++)

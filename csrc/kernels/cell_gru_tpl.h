@@ -46,7 +46,8 @@ FRNN_INLINE vec FN(gru_backward_output)(const frnn_step_backward *s, const frnn_
 /* ---- reset after the recurrent product ---- */
 
 /* In two passes, like the LSTM's: n waits for the reset gate. */
-static void FN(gru_forward_tile)(const void *step, int64_t row0, int R, int64_t unit0, int panels, const vec *acc)
+static void FN(gru_forward_tile)(const void *FRNN_RESTRICT step, int64_t row0, int R, int64_t unit0, int panels,
+                                 const vec *acc)
 {
     const frnn_step_forward *s = step;
     vec z[EPILOGUE_CHAINS], a_n[EPILOGUE_CHAINS];
@@ -75,7 +76,8 @@ static void FN(gru_forward_tile)(const void *step, int64_t row0, int R, int64_t 
         }
 }
 
-static void FN(gru_backward_tile)(const void *step, int64_t row0, int R, int64_t unit0, int units, const vec *acc)
+static void FN(gru_backward_tile)(const void *FRNN_RESTRICT step, int64_t row0, int R, int64_t unit0, int units,
+                                  const vec *acc)
 {
     const frnn_step_backward *s = step;
     for (int r = 0; r < R; r++)
@@ -105,8 +107,8 @@ static void FN(gru_backward)(const frnn_step_backward *s)
 
 /* ---- reset before the recurrent product: two products a step ---- */
 
-static void FN(gru_reset_before_forward_gates)(const void *step, int64_t row0, int R, int64_t unit0, int units,
-                                               const vec *acc)
+static void FN(gru_reset_before_forward_gates)(const void *FRNN_RESTRICT step, int64_t row0, int R, int64_t unit0,
+                                               int units, const vec *acc)
 {
     const frnn_step_forward *s = step;
     for (int r = 0; r < R; r++, acc += 2 * units)
@@ -121,8 +123,8 @@ static void FN(gru_reset_before_forward_gates)(const void *step, int64_t row0, i
         }
 }
 
-static void FN(gru_reset_before_forward_candidate)(const void *step, int64_t row0, int R, int64_t unit0, int units,
-                                                   const vec *acc)
+static void FN(gru_reset_before_forward_candidate)(const void *FRNN_RESTRICT step, int64_t row0, int R, int64_t unit0,
+                                                   int units, const vec *acc)
 {
     const frnn_step_forward *s = step;
     for (int r = 0; r < R; r++)
@@ -144,8 +146,8 @@ static void FN(gru_reset_before_forward)(const frnn_step_forward *s)
                      FN(gru_reset_before_forward_candidate));
 }
 
-static void FN(gru_reset_before_backward_output)(const void *step, int64_t row0, int R, int64_t unit0, int units,
-                                                 const vec *acc)
+static void FN(gru_reset_before_backward_output)(const void *FRNN_RESTRICT step, int64_t row0, int R, int64_t unit0,
+                                                 int units, const vec *acc)
 {
     const frnn_step_backward *s = step;
     for (int r = 0; r < R; r++)
@@ -155,8 +157,8 @@ static void FN(gru_reset_before_backward_output)(const void *step, int64_t row0,
         }
 }
 
-static void FN(gru_reset_before_backward_reset)(const void *step, int64_t row0, int R, int64_t unit0, int units,
-                                                const vec *acc)
+static void FN(gru_reset_before_backward_reset)(const void *FRNN_RESTRICT step, int64_t row0, int R, int64_t unit0,
+                                                int units, const vec *acc)
 {
     const frnn_step_backward *s = step;
     for (int r = 0; r < R; r++)

@@ -16,8 +16,8 @@
 
 /* In two passes over the rows (and panels, where a tile has several): the chain from the gates through c to tanh(c) is long,
  * and taken row by row it would leave the processor waiting for the end of each. */
-FRNN_INLINE void FN(lstm_forward_epilogue)(const int training, const frnn_step_forward *s, int64_t row0, int R,
-                                           int64_t unit0, int panels, const vec *acc)
+FRNN_INLINE void FN(lstm_forward_epilogue)(const int training, const frnn_step_forward *FRNN_RESTRICT s, int64_t row0,
+                                           int R, int64_t unit0, int panels, const vec *acc)
 {
     const int64_t Hp = s->Hp;
     vec o[EPILOGUE_CHAINS], c[EPILOGUE_CHAINS];
@@ -54,7 +54,8 @@ FRNN_INLINE void FN(lstm_forward_epilogue)(const int training, const frnn_step_f
         }
 }
 
-static void FN(lstm_backward_tile)(const void *step, int64_t row0, int R, int64_t unit0, int units, const vec *acc)
+static void FN(lstm_backward_tile)(const void *FRNN_RESTRICT step, int64_t row0, int R, int64_t unit0, int units,
+                                   const vec *acc)
 {
     const frnn_step_backward *s = step;
     const int64_t Hp = s->Hp;
