@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # What the extension module is made of: an edit reinstalls it.
-ENGINE := setup.py $(shell find csrc src -name '*.[ch]' -o -name '*.mk' -o -name '*.pyx' -o -name '*.pxd')
+ENGINE := setup.py $(shell find csrc src -name '*.[ch]' -o -name '*.mk' -o -name '*.pyx' -o -name '*.pxi')
 C_FILES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.c' 'csrc/*.h')
 # The requirements of one extra, without building the project again for it.
 requirements = $(BIN)/python -c "import tomllib; extras = tomllib.load(open('pyproject.toml', 'rb')); \

@@ -128,7 +128,11 @@ core = Extension(
     # names all of them again after these.
     libraries=[name for name, _ in libraries] + (["m"] if POSIX else []),
     extra_link_args=FLAGS["CFLAGS_posix"] if POSIX else [],
-    depends=[*DEPENDS, *(source for _, build_info in libraries for source in build_info["sources"])],
+    depends=[
+        *DEPENDS,
+        *sorted(map(str, Path("src/fastrnn/native").glob("*.pxi"))),
+        *(source for _, build_info in libraries for source in build_info["sources"]),
+    ],
 )
 parameter = Extension(
     "fastrnn.layers.parameter",

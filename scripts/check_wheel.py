@@ -10,7 +10,7 @@ LIMIT = 3_000_000
 MODULES = ("fastrnn/_core", "fastrnn/layers/parameter")
 TYPES = ("fastrnn/py.typed", *(f"{module}.pyi" for module in MODULES))
 WANTED = ("fastrnn/__init__.py", ".dist-info/licenses/LICENSE", *TYPES)
-UNWANTED = (".c", ".h", ".pyx", ".mk", ".o", ".a")
+UNWANTED = (".c", ".h", ".pyx", ".pxi", ".mk", ".o", ".a")
 
 
 def problems(path: Path) -> list[str]:

@@ -182,8 +182,8 @@ def test_c_knows_nothing_of_python() -> None:
 
 
 def test_cython_sees_one_header_of_the_engine() -> None:
-    source = (PACKAGE / "_core.pyx").read_text("utf-8")
-    seen = set(re.findall(r"cdef extern from \"([^\"]+)\"", source))
+    sources = [PACKAGE / "_core.pyx", *(PACKAGE / "native").glob("*.pxi")]
+    seen = {n for p in sources for n in re.findall(r"cdef extern from \"([^\"]+)\"", p.read_text("utf-8"))}
     assert "fastrnn.h" in seen
     assert not [name for name in seen - {"fastrnn.h"} if (CSRC / name).exists()]
 
