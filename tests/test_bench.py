@@ -210,7 +210,7 @@ def test_a_turn_is_warmed_up_whatever_it_takes(seconds: float) -> None:
 def test_a_turn_begins_when_the_threads_of_the_others_rest(left_over: float, naps: int) -> None:
     machine = Machine(left_over)
     interleave({name: machine.contender(name, 0.004) for name in "ab"}, LONG, machine.tools())
-    assert machine.naps == pytest.approx(naps * 4 * 2, abs=8)
+    assert machine.naps == pytest.approx(naps * 4 * 2, rel=0.01)
 
 
 def test_rounds_fit_the_time_between_their_limits() -> None:

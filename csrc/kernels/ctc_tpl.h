@@ -94,10 +94,9 @@ FRNN_INLINE FN(scaled) FN(scaled_exp)(vec x)
 {
     const vec_bits possible = x > CTC_IMPOSSIBLE;
     const vec a = v_max(x, v_splat(CTC_IMPOSSIBLE));
-    const vec shifted = v_fma(a, v_splat(EXP_LOG2E), v_splat(EXP_ROUND));
-    const vec n = shifted - v_splat(EXP_ROUND);
-    const vec r = v_fma(n, v_splat(-EXP_LN2_LOW), v_fma(n, v_splat(-EXP_LN2_HIGH), a));
-    const FN(scaled) e = {v_exp(r), v_bits(shifted) - v_bits(v_splat(EXP_ROUND))};
+    vec shifted;
+    const vec r = FN(exp_remainder)(0, a, &shifted);
+    const FN(scaled) e = {FN(exp_small)(r), v_bits(shifted) - v_bits(v_splat(EXP_ROUND))};
     return FN(scaled_where)(possible, e);
 }
 

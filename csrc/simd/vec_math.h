@@ -37,14 +37,22 @@
 #endif
 #define EXP_LOG2E ((real)1.4426950408889634074)
 
-/* *scale = 2^n, *remainder = r, and q(r) is returned, of exp(x), or exp(-x) if `negative`. x is within the range or NaN. */
-FRNN_INLINE vec FN(exp_parts)(const int negative, vec x, vec *scale, vec *remainder)
+/* r of x, or of -x if `negative`; the low bits of *shifted are those of 2^n. */
+FRNN_INLINE vec FN(exp_remainder)(const int negative, vec x, vec *shifted)
 {
-    vec shifted = v_fma(x, v_splat(negative ? -EXP_LOG2E : EXP_LOG2E), v_splat(EXP_ROUND));
-    vec n = shifted - v_splat(EXP_ROUND);
-    vec r = v_fma(n, v_splat(-EXP_LN2_HIGH), negative ? -x : x);
-    r = v_fma(n, v_splat(-EXP_LN2_LOW), r);
-    *scale = v_from_bits(v_bits(shifted) << REAL_MANTISSA_BITS);
+    *shifted = v_fma(x, v_splat(negative ? -EXP_LOG2E : EXP_LOG2E), v_splat(EXP_ROUND));
+    const vec n = *shifted - v_splat(EXP_ROUND);
+    return v_fma(n, v_splat(-EXP_LN2_LOW), v_fma(n, v_splat(-EXP_LN2_HIGH), negative ? -x : x));
+}
+
+/* 2^n, where that is a normal number. */
+FRNN_INLINE vec FN(exp_scale)(vec shifted)
+{
+    return v_from_bits(v_bits(shifted) << REAL_MANTISSA_BITS);
+}
+
+FRNN_INLINE vec FN(exp_quotient)(vec r)
+{
 #if REAL_IS_FLOAT
     static const real c[] = {0.001393364103f, 0.008369148491f, 0.04166646501f,
                              0.1666650526f,   0.5000000013f,   1.000000011f};
@@ -66,31 +74,34 @@ FRNN_INLINE vec FN(exp_parts)(const int negative, vec x, vec *scale, vec *remain
 #pragma GCC unroll 16
     for (int i = 1; i < TERMS; i++)
         q = v_fma(q, r, v_splat(c[i]));
-    *remainder = r;
     return q;
+}
+
+/* exp(r) */
+FRNN_INLINE vec FN(exp_small)(vec r)
+{
+    return v_fma(r, FN(exp_quotient)(r), v_splat(1));
 }
 
 FRNN_INLINE vec v_exp(vec x)
 {
-    vec scale, r, q;
-    x = v_max(v_splat(EXP_MIN), v_min(v_splat(EXP_MAX), x));
-    q = FN(exp_parts)(0, x, &scale, &r);
-    return scale * v_fma(r, q, v_splat(1));
+    vec shifted;
+    const vec r = FN(exp_remainder)(0, v_max(v_splat(EXP_MIN), v_min(v_splat(EXP_MAX), x)), &shifted);
+    return FN(exp_scale)(shifted) * FN(exp_small)(r);
 }
 
 FRNN_INLINE vec v_sigmoid(vec x)
 {
-    vec scale, r, q;
-    x = v_max(v_splat(-EXP_MAX), v_min(v_splat(-EXP_MIN), x));
-    q = FN(exp_parts)(1, x, &scale, &r);
-    return v_reciprocal(v_fma(scale, v_fma(r, q, v_splat(1)), v_splat(1)));
+    vec shifted;
+    const vec r = FN(exp_remainder)(1, v_max(v_splat(-EXP_MAX), v_min(v_splat(-EXP_MIN), x)), &shifted);
+    return v_reciprocal(v_fma(FN(exp_scale)(shifted), FN(exp_small)(r), v_splat(1)));
 }
 
 FRNN_INLINE vec v_tanh(vec x)
 {
-    vec scale, r, q, e;
-    vec y = v_min(v_splat(TANH_SATURATED), v_splat(2) * v_abs(x));
-    q = FN(exp_parts)(0, y, &scale, &r);
-    e = v_fma(scale, r * q, scale - v_splat(1));
+    vec shifted;
+    const vec r = FN(exp_remainder)(0, v_min(v_splat(TANH_SATURATED), v_splat(2) * v_abs(x)), &shifted);
+    const vec scale = FN(exp_scale)(shifted);
+    const vec e = v_fma(scale, r * FN(exp_quotient)(r), scale - v_splat(1));
     return v_or_sign(v_fraction(e, e + v_splat(2)), x);
 }
