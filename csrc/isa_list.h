@@ -23,7 +23,13 @@
 #else
 #define FRNN_ISA_NEON(X)
 #endif
+#ifdef FRNN_HAVE_baseline
+#define FRNN_ISA_BASELINE(X) X(baseline, always)
+#else
+#define FRNN_ISA_BASELINE(X)
+#endif
 
-#define FRNN_ISA_LIST(X) FRNN_ISA_AVX512VNNI(X) FRNN_ISA_AVX512(X) FRNN_ISA_AVX2(X) FRNN_ISA_NEON(X) X(baseline, always)
+#define FRNN_ISA_LIST(X)                                                                                               \
+    FRNN_ISA_AVX512VNNI(X) FRNN_ISA_AVX512(X) FRNN_ISA_AVX2(X) FRNN_ISA_NEON(X) FRNN_ISA_BASELINE(X)
 
 #endif
