@@ -56,7 +56,7 @@ static void carve_thread(const backward_job *job, frnn_arena *arena, backward_wo
 {
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
-    const size_t rows = (size_t)((q->N + job->shares.rows - 1) / job->shares.rows), size = plan->size;
+    const size_t rows = (size_t)job->shares.most_rows, size = plan->size;
     w->window = job->g->dx ? frnn_window(plan, q->T, (int64_t)rows, plan->saved_stride, 1) : 1;
     const size_t window_rows = job->g->dx ? (size_t)w->window * rows : 0;
     w->dx_rows = (int64_t)window_rows;

@@ -1,7 +1,7 @@
 /* A whole sequence forward, any cell. rnn_backward.c mirrors this file section by section.
  *
- * A thread owns batch rows over the whole sequence (of a cell without recurrent gates also only some units of them), so
- * threads never wait for each other. Per window of steps:
+ * A thread owns batch rows over the whole sequence, so threads never wait for each other; or some units of them
+ * (frnn_share_out). Per window of steps:
  *   1  pre-activations from the input: x_t W_ih^T + bias, all rows of the window in one product (where this is not part of
  *      the step: frnn_is_joint)
  *   2  for every step: point each running row at what it reads and writes (h0, resets, masks and ragged ends are
@@ -49,7 +49,7 @@ static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work
 {
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
-    const size_t rows = (size_t)((q->N + job->shares.rows - 1) / job->shares.rows), size = plan->size;
+    const size_t rows = (size_t)job->shares.most_rows, size = plan->size;
     w->has_gates = !q->input_table && !frnn_is_joint(plan, q, (int64_t)rows);
     w->window = w->has_gates ? frnn_window(plan, q->T, (int64_t)rows, plan->gates_stride, 4) : 1;
     const size_t window_rows = (size_t)w->window * rows;
@@ -288,7 +288,7 @@ static void forward_thread(void *context, int index, int threads)
     w.share = frnn_share_of(plan, &job->shares, index);
     const int64_t count = frnn_take_rows(q, job->order, w.share.index, w.share.count, w.rows);
 
-    if (w.has_gates && job->begin == 0)
+    if (w.has_gates)
         fill_bias_slot(plan, &w, w.window * count);
 
     frnn_step_forward step = {.rows = w.step_rows,

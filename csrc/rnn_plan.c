@@ -4,6 +4,7 @@
 
 #include "cell_list.h"
 #include "platform/cpu.h"
+#include "platform/threads.h"
 
 const frnn_cell_counts frnn_cell_table[FRNN_CELL_COUNT] = {
 #define FRNN_COUNTS(id, name, ...) [id] = {__VA_ARGS__},
@@ -214,9 +215,11 @@ void frnn_sort_rows(const frnn_sequence *q, int64_t *order, int64_t *counts)
 /* Bytes of weights below which a step is over before threads have met: half a microsecond of reading. */
 #define FRNN_SHARED_STEP_BYTES 2.5e5
 
-/* A thread with fewer rows waits for weights, where those come from beyond its second-level cache. In a step that is all there
- * is of a sequence threads then share units rather than rows: each reads its own part, and nobody waits for the others. */
+/* A thread with fewer rows waits for weights, where those take some part of its second-level cache. Threads then share units
+ * rather than rows: each reads its own part. In a step that is all there is of a sequence nobody waits for the others, but what
+ * they share is no longer in the caches of the others. */
 #define FRNN_ROWS_OF_A_READER 4
+#define FRNN_PART_OF_A_READER 3
 
 frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *q, int backward)
 {
@@ -227,15 +230,21 @@ frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *q, int ba
     const double bytes = (double)plan->size * (double)plan->H * (double)terms; /* of weights that a step reads */
     const int most = (int)FRNN_MAX(1, FRNN_MIN(q->N, q->threads));
     int rows = most;
-    if (alone && divisible && bytes >= (double)frnn_cpu_l2_cache_bytes()) {
+    if (divisible && bytes * (alone ? 1 : FRNN_PART_OF_A_READER) >= (double)frnn_cpu_l2_cache_bytes()) {
         rows = (int)FRNN_MAX(1, FRNN_MIN(most, q->N / FRNN_ROWS_OF_A_READER));
-        if (q->threads / rows > blocks)
+        while (rows * (q->threads / rows) < most) /* none of them idle */
+            rows--;
+        if (q->threads / rows > blocks || (recurrent && bytes * (double)(q->N / rows) < FRNN_SHARED_STEP_BYTES))
             rows = most;
     }
-    const int shared =
-        !recurrent || (divisible && bytes * (double)((q->N + rows - 1) / rows) >= FRNN_SHARED_STEP_BYTES);
+    const int64_t most_rows = (q->N + rows - 1) / rows;
+    const int shared = !recurrent || (divisible && bytes * (double)most_rows >= FRNN_SHARED_STEP_BYTES);
     const int units = shared ? (int)FRNN_MAX(1, FRNN_MIN(blocks, q->threads / rows)) : 1;
-    return (frnn_shares){.rows = rows, .units = units, .meet = recurrent && units > 1 && rows == most};
+    return (frnn_shares){.rows = rows,
+                         .units = units,
+                         .meet = recurrent && units > 1 && (!alone || rows == most),
+                         .apart = FRNN_MIN(most, rows * units),
+                         .most_rows = most_rows};
 }
 
 void *frnn_take_turned(const frnn_layer *layer, const frnn_plan *plan, int64_t depth, frnn_arena *arena)
@@ -254,6 +263,8 @@ frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena)
 }
 
 #define FRNN_MEETING_STEPS 64
+/* The part of its time that a thread may lose by going to sleep at meetings. Of short steps it loses more as soon as it does. */
+#define FRNN_PART_SLEPT 8
 
 void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrier *barriers, int64_t steps,
                      int64_t *begin, int64_t *end)
@@ -262,18 +273,25 @@ void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrie
     *begin = 0;
     if (shares->meet && !frnn_may_meet())
         shares->meet = 0;
-    for (int met = 1; shares->meet && *begin < steps; *begin = *end) {
+    for (; shares->meet && *begin < steps; *begin = *end) {
         *end = FRNN_MIN(*begin + FRNN_MEETING_STEPS, steps);
+        const long long start = frnn_nanoseconds();
+        for (int i = 0; i < shares->rows; i++)
+            atomic_store(&barriers[i].since, start);
         if (!frnn_parallel_together(task, job, shares->rows * shares->units))
             break;
+        const long long taken = frnn_nanoseconds() - start;
+        long long slept = 0;
         for (int i = 0; i < shares->rows; i++)
-            met &= !atomic_load(&barriers[i].slept);
-        frnn_have_met(met);
-        shares->meet = met;
+            slept += atomic_exchange(&barriers[i].slept, 0);
+        shares->meet = slept / (shares->rows * (shares->units - 1)) <= taken / FRNN_PART_SLEPT;
+        frnn_have_met(shares->meet);
     }
     if (*begin < steps || steps == 0) {
-        if (units_meet)
+        if (units_meet) {
+            shares->rows = shares->apart;
             shares->units = 1;
+        }
         shares->meet = 0;
         *end = steps;
         frnn_parallel(task, job, shares->rows * shares->units);

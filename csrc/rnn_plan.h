@@ -58,17 +58,18 @@ FRNN_INLINE int64_t frnn_length(const frnn_sequence *sequence, int64_t n)
  * many; rows [N / count + 1]. */
 int64_t frnn_take_rows(const frnn_sequence *sequence, const int64_t *order, int index, int count, int64_t *rows);
 
-/* A thread's share of a layer: every count-th part of the rows, and the components unit0 to unit1 of their states. With
- * fewer rows than threads, threads share units as well; where a unit meets others in the recurrence, they wait for each
- * other after every step. */
+/* A thread's share of a layer: every count-th part of the rows, and the components unit0 to unit1 of their states. With few
+ * rows, threads share units as well; where a unit meets others in the recurrence, they wait for each other after every step. */
 typedef struct frnn_share {
     int index, count;
     int64_t unit0, unit1;
 } frnn_share;
 
 typedef struct frnn_shares {
-    int rows, units; /* rows * units threads */
-    int meet;        /* units meet after every step: threads of the same rows need a barrier */
+    int rows, units;   /* rows * units threads */
+    int meet;          /* units meet after every step: threads of the same rows need a barrier */
+    int apart;         /* parts of the rows where threads are not to meet: no more than there are threads */
+    int64_t most_rows; /* of a part */
 } frnn_shares;
 
 /* Units are shared in whole panels of every product that they are columns of. */
@@ -87,7 +88,7 @@ FRNN_INLINE int frnn_one_product(const frnn_plan *plan)
 /* backward: of BPTT, not of the forward pass. */
 frnn_shares frnn_share_out(const frnn_plan *plan, const frnn_sequence *sequence, int backward);
 /* Runs task(job, i, n) for all threads of `shares`. Threads that meet do so for FRNN_MEETING_STEPS steps at a time, from
- * *begin to *end of `steps`; if it goes badly, one thread of each part of the rows does the rest. */
+ * *begin to *end of `steps`; if it goes badly, they share the rows of the rest. */
 void frnn_run_shares(frnn_task task, void *job, frnn_shares *shares, frnn_barrier *barriers, int64_t steps,
                      int64_t *begin, int64_t *end);
 

@@ -220,6 +220,7 @@ void frnn_barrier_wait(frnn_barrier *barrier, int count)
     const int phase = atomic_load(&barrier->phase);
     if (atomic_fetch_add(&barrier->arrived, 1) == count - 1) {
         atomic_store(&barrier->arrived, 0);
+        atomic_store_explicit(&barrier->since, frnn_nanoseconds(), memory_order_relaxed);
         atomic_store(&barrier->phase, phase + 1);
         if (atomic_load(&barriers.sleepers) > 0) {
             frnn_mutex_lock(&pool.lock);
@@ -228,21 +229,31 @@ void frnn_barrier_wait(frnn_barrier *barrier, int count)
         }
         return;
     }
-    for (int spin = 0; spin < FRNN_SPIN; spin++) {
-        if (atomic_load(&barrier->phase) != phase)
-            return;
-        wait_a_little(spin);
+    /* A thread that took long may wait as long again for others: on shared cores one is slower than another, and to sleep and
+     * wake takes longer than they are apart. */
+    const long long since = atomic_load_explicit(&barrier->since, memory_order_relaxed);
+    long long start = 0, until = 1;
+    while (start < until) {
+        for (int spin = 0; spin < FRNN_SPIN; spin++) {
+            if (atomic_load(&barrier->phase) != phase)
+                return;
+            wait_a_little(spin);
+        }
+        const long long now = frnn_nanoseconds();
+        if (!start)
+            until = now + (now - since);
+        start = now;
     }
-    atomic_store(&barrier->slept, 1);
     frnn_mutex_lock(&pool.lock);
     atomic_fetch_add(&barriers.sleepers, 1);
     while (atomic_load(&barrier->phase) == phase)
         frnn_condition_wait(&barriers.passed, &pool.lock);
     atomic_fetch_sub(&barriers.sleepers, 1);
     frnn_mutex_unlock(&pool.lock);
+    atomic_fetch_add(&barrier->slept, frnn_nanoseconds() - start);
 }
 
-#define FRNN_APART_FIRST 100000000LL /* nanoseconds */
+#define FRNN_APART_FIRST 20000000LL /* nanoseconds */
 #define FRNN_APART_MOST 6400000000LL
 static atomic_llong apart_until, apart_for;
 

@@ -25,7 +25,8 @@ int frnn_parallel_together(frnn_task task, void *context, int count);
 typedef struct frnn_barrier {
     _Alignas(64) atomic_int arrived;
     atomic_int phase;
-    atomic_int slept; /* somebody waited so long that he went to sleep */
+    atomic_llong since; /* when they met last, or set out */
+    atomic_llong slept; /* nanoseconds, of all who waited so long that they went to sleep */
 } frnn_barrier;
 
 /* Returns when `count` threads have come; what they wrote before is then seen by all of them. */

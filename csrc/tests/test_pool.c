@@ -238,14 +238,14 @@ static void keep_diary(void *context, int index, int count)
     (void)count;
     atomic_fetch_add(&d->steps[index], (int)(d->end - d->begin));
     if (d->begin > 0)
-        atomic_store(&d->barriers[0].slept, 1);
+        atomic_fetch_add(&d->barriers[0].slept, (long long)1e15);
 }
 
 static void check_meetings_end(void)
 {
     diary d;
     memset(&d, 0, sizeof d);
-    const frnn_shares shares = {.rows = 1, .units = 2, .meet = 1};
+    const frnn_shares shares = {.rows = 1, .units = 2, .meet = 1, .apart = 1};
     d.shares = shares;
     frnn_have_met(1);
     frnn_run_shares(keep_diary, &d, &d.shares, d.barriers, 300, &d.begin, &d.end);
@@ -259,6 +259,31 @@ static void check_meetings_end(void)
           (int)d.steps[1]);
     frnn_have_met(1);
     CHECK(frnn_may_meet(), "threads stay apart after it went well");
+}
+
+/* Threads that share units meet for some stretches of steps, and share rows for others where the pool serves somebody else in
+ * between: from the first step on, or from any later stretch. */
+static void check_units_shared_and_not(void)
+{
+    seed(6);
+    const problem q = make_problem(FRNN_GRU, WITH_BIAS | WITH_STATE, 200, 5, 3, 300);
+    settings s = {.dtype = FRNN_FLOAT32, .isa = frnn_isa_current(), .threads = 1, .backward = 1};
+    const outputs expected = engine_run(&q, &s);
+    const int64_t y = q.T * q.N * q.P, parameters = 3 * q.H * q.H;
+    pthread_t busy;
+    stop = 0;
+    pthread_create(&busy, NULL, keep_calling, NULL);
+    for (int i = 0; i < (reduced ? 2 : 10); i++) {
+        s.threads = 2 + i % 2;
+        frnn_have_met(1);
+        const outputs seen = engine_run(&q, &s);
+        CHECK(same_bits(y, seen.y, expected.y), "forward, units shared by %d threads in between", s.threads);
+        CHECK(same_bits(parameters, seen.gradient[WEIGHT_HH], expected.gradient[WEIGHT_HH]),
+              "backward, units shared by %d threads in between", s.threads);
+    }
+    stop = 1;
+    pthread_join(busy, NULL);
+    release();
 }
 
 void test_pool(void)
@@ -289,6 +314,7 @@ void test_pool(void)
     CHECK(nested_wrong == 0, "%d calls inside calls wrong", nested_wrong);
     check_barrier();
     check_meetings_end();
+    check_units_shared_and_not();
     if (threads_start_after_fork())
         check_fork();
     else
