@@ -250,7 +250,8 @@ void frnn_barrier_wait(frnn_barrier *barrier, int count)
         frnn_condition_wait(&barriers.passed, &pool.lock);
     atomic_fetch_sub(&barriers.sleepers, 1);
     frnn_mutex_unlock(&pool.lock);
-    atomic_fetch_add(&barrier->slept, frnn_nanoseconds() - start);
+    if (phase > 0) /* at the first meeting others may still be waking up, which says nothing of later ones */
+        atomic_fetch_add(&barrier->slept, frnn_nanoseconds() - start);
 }
 
 #define FRNN_APART_FIRST 20000000LL /* nanoseconds */

@@ -26,7 +26,7 @@ typedef struct frnn_barrier {
     _Alignas(64) atomic_int arrived;
     atomic_int phase;
     atomic_llong since; /* when they met last, or set out */
-    atomic_llong slept; /* nanoseconds, of all who waited so long that they went to sleep */
+    atomic_llong slept; /* nanoseconds, of all who waited so long that they went to sleep, but for the first meeting */
 } frnn_barrier;
 
 /* Returns when `count` threads have come; what they wrote before is then seen by all of them. */
