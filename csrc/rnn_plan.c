@@ -215,9 +215,8 @@ void frnn_sort_rows(const frnn_sequence *q, int64_t *order, int64_t *counts)
 /* Bytes of weights below which a step is over before threads have met: half a microsecond of reading. */
 #define FRNN_SHARED_STEP_BYTES 2.5e5
 
-/* A thread with fewer rows waits for weights, where those take some part of its second-level cache. Threads then share units
- * rather than rows: each reads its own part. In a step that is all there is of a sequence nobody waits for the others, but what
- * they share is no longer in the caches of the others. */
+/* A thread with fewer rows waits for weights, where those are as large as a third of its second-level cache; or, in a step that is
+ * all there is of a sequence, as all of it. Threads then share units rather than rows: each reads its own part. */
 #define FRNN_ROWS_OF_A_READER 4
 #define FRNN_PART_OF_A_READER 3
 
