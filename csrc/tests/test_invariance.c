@@ -105,10 +105,11 @@ static void check(int isa, int dtype, int cell, int features, int64_t I)
     release();
 }
 
-/* Threads with few rows share units, which meet after every step; after a meeting that went badly they share rows. */
+/* Threads with few rows share units, all of the rows or some, and meet after every step; after a meeting that went badly they
+ * share rows. */
 static void check_shared_units(int isa, int dtype, int cell)
 {
-    const problem q = make_problem(cell, WITH_BIAS | WITH_STATE | ZONEOUT | RAGGED, 70, 5, 3, 260);
+    const problem q = make_problem(cell, WITH_BIAS | WITH_STATE | ZONEOUT | RAGGED, 70, 9, 3, 260);
     settings s = {.dtype = dtype, .isa = isa, .threads = 1, .backward = 1};
     const outputs alone = engine_run(&q, &s);
     for (int apart = 0; apart < 2; apart++)
