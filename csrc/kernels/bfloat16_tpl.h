@@ -87,28 +87,33 @@ static void (*const FN(bfloat16_tiles)[BFLOAT16_ROWS + 1][5][3])(const FN(bfloat
 #undef BFLOAT16_ENTRY
 };
 
-/* The tile of one or two panels from panel p on, over all rows. */
+/* Panels p to p + NP - 1 over all rows, and of all of them in one epilogue: its chains are long. */
 static void FN(bfloat16_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context)
 {
     (void)context;
     const frnn_panels *b = w->b;
     const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
     const int64_t tiles = FN(tile_count)(w->m, BFLOAT16_ROWS);
-    vec acc[4 * BFLOAT16_ROWS];
-    FN(bfloat16_args) t = {.acc = acc};
+    vec acc[4 * EPILOGUE_CHAINS];
+    FN(bfloat16_args) t;
     for (int64_t i = 0; i < tiles; i++) {
         const int64_t row = FN(tile_begin)(w->m, tiles, i);
         const int R = (int)(FN(tile_begin)(w->m, tiles, i + 1) - row);
         FN(walk_start)(w, row, R, p, NP, units, acc);
-        for (int joint = w->joint != NULL; joint >= 0; joint--) {
-            const frnn_panels *const from = joint ? w->joint : b;
-            const int64_t words = frnn_panel_words(from);
-            t.depth = from->depth;
-            t.b = (const real *)from->data + p * words * b->gates * b->units * VL;
-            t.panel_stride = words * NV * VL;
-            for (int r = 0; r < R; r++)
-                t.a[r] = FN(walk_operand)(w, joint, row + r);
-            FN(bfloat16_tiles)[R][NV][NP](&t);
+        for (int done = 0, n; done < NP; done += n) {
+            n = R == 1 && NV >= 3 ? FRNN_MIN(2, NP - done) : 1;
+            const int j = w->backwards ? NP - done - n : done;
+            t.acc = acc + j * R * NV;
+            for (int joint = w->joint != NULL; joint >= 0; joint--) {
+                const frnn_panels *const from = joint ? w->joint : b;
+                const int64_t words = frnn_panel_words(from);
+                t.depth = from->depth;
+                t.b = (const real *)from->data + (p + j) * words * b->gates * b->units * VL;
+                t.panel_stride = words * NV * VL;
+                for (int r = 0; r < R; r++)
+                    t.a[r] = FN(walk_operand)(w, joint, row + r);
+                FN(bfloat16_tiles)[R][NV][n](&t);
+            }
         }
         FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
     }
@@ -116,6 +121,6 @@ static void FN(bfloat16_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, i
 
 static FRNN_NOINLINE void FN(walk_bfloat16)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
-    const int few = w->m == 1 && w->b->gates * w->b->units >= 3;
-    FN(walk_groups)(w, epilogue, few ? 2 : 1, FN(bfloat16_panels), NULL);
+    const int64_t most = w->m > BFLOAT16_ROWS ? 1 : EPILOGUE_CHAINS / FRNN_MAX(w->m * w->b->units, 1);
+    FN(walk_groups)(w, epilogue, most, FN(bfloat16_panels), NULL);
 }

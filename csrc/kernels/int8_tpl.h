@@ -27,7 +27,6 @@
 #else
 #define INT8_ROWS 2
 #endif
-#define INT8_PANELS 4
 #define INT8_CHUNK 32         /* rows whose activations are held at once, */
 #define INT8_CHUNK_WORDS 4096 /* in so many words: INT8_ROWS of a whole block at least */
 
@@ -230,7 +229,7 @@ static void FN(int8_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64
     FN(int8_chunk) *chunk = context;
     const int units = (int)FN(panel_units)(w->b, p), NV = (int)w->b->gates * units;
     const int64_t tiles = FN(tile_count)(chunk->count, INT8_ROWS);
-    vec acc[4 * FRNN_MAX(INT8_ROWS, INT8_PANELS)];
+    vec acc[4 * EPILOGUE_CHAINS];
     for (int64_t i = 0; i < tiles; i++) {
         const int64_t row = FN(tile_begin)(chunk->count, tiles, i);
         const int R = (int)(FN(tile_begin)(chunk->count, tiles, i + 1) - row);
@@ -242,7 +241,7 @@ static void FN(int8_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64
 }
 
 /* Chunks of rows, so that their activations are rounded once for all panels; a depth of several blocks rounds each block
- * again for every panel, which is a tenth of the work there. One row gives its epilogue several panels at once. */
+ * again for every panel, which is a tenth of the work there. A few rows give their epilogue several panels at once. */
 static FRNN_NOINLINE void FN(walk_int8)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
     const int64_t depth = w->b->depth;
@@ -256,6 +255,7 @@ static FRNN_NOINLINE void FN(walk_int8)(const FN(walk_args) *w, FN(epilogue) epi
             chunk.rows[r].a = FN(row_pointer)(w, chunk.first + r, w->operand) + w->segments->offset[0];
             FN(int8_measure)(&chunk.rows[r], depth);
         }
-        FN(walk_groups)(w, epilogue, chunk.count == 1 ? INT8_PANELS : 1, FN(int8_panels), &chunk);
+        FN(walk_groups)(w, epilogue, chunk.count > INT8_ROWS ? 1 : EPILOGUE_CHAINS / (chunk.count * w->b->units),
+                        FN(int8_panels), &chunk);
     }
 }
