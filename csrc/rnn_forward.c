@@ -26,6 +26,7 @@ typedef struct forward_work {
     void *masked_x;          /* [window][rows][I] */
     void *masked_h;          /* [rows][P] */
     void *saved;             /* [rows][saved_stride]: work rows of inference */
+    char *walk_plans;        /* frnn_step_forward */
     void *turned, *turned_x; /* panels of borrowed weights (frnn_panels): of products with the state, and with x */
     int64_t window;
     int has_gates; /* the input product is taken in windows, not looked up nor part of the step */
@@ -61,6 +62,7 @@ static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work
     w->masked_x = frnn_take(arena, q->input_mask ? size * window_rows * (size_t)plan->I : 0);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
     w->saved = frnn_take(arena, q->training ? 0 : size * rows * (size_t)plan->saved_stride);
+    w->walk_plans = frnn_take(arena, plan->kernels->walk_plans);
     w->turned = frnn_take_turned(&q->layer, plan, plan->H, arena); /* P is at most H */
     w->turned_x = frnn_take_turned(&q->layer, plan, plan->I, arena);
 }
@@ -303,7 +305,9 @@ static void forward_thread(void *context, int index, int threads)
                               .unit1 = job->shares.units > 1 ? w.share.unit1 : plan->H,
                               .training = q->training,
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
-                              .zoneout_c = q->zoneout_c != NULL};
+                              .zoneout_c = q->zoneout_c != NULL,
+                              .walk_plans = w.walk_plans};
+    memset(w.walk_plans, 0, plan->kernels->walk_plans);
     const int regular = frnn_is_regular(plan, q);
     int64_t amidst = 0;
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {

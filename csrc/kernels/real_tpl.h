@@ -33,6 +33,7 @@
 #endif
 #include "kernels/outer_tpl.h"
 #include "kernels/product_tpl.h"
+#include "kernels/step_tpl.h"
 #include "kernels/elementwise_tpl.h"
 #include "kernels/cell_elman_tpl.h"
 #include "kernels/cell_lstm_tpl.h"

@@ -11,6 +11,7 @@ static const frnn_kernels FN(kernels) = {
     .outer_chunk = OUTER_CHUNK,
     .outer_scratch = OUTER_SCRATCH,
     .outer = FN(outer),
+    .walk_plans = 2 * sizeof(FN(walk_plan)),
     .step_forward = {FRNN_CELL_LIST(FRNN_STEP_FORWARD)},
     .step_backward = {FRNN_CELL_LIST(FRNN_STEP_BACKWARD)},
     .add_bias = FN(add_bias),

@@ -28,6 +28,7 @@ typedef struct FN(walk_args) {
     size_t fetch;        /* bytes: offset of the pointer field to what the tile fetches ahead, */
     int64_t fetch_lines; /* so many cache lines a row and panel */
     const void *step;
+    void *plan; /* NULL, or what the last walk of the same panels left, zeros before the first: sizeof(FN(walk_plan)) */
 } FN(walk_args);
 
 FRNN_INLINE const real *FN(row_pointer)(const FN(walk_args) *w, int64_t row, size_t field)
@@ -194,63 +195,121 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
 /* Bytes: half of a first-level cache, which keeps a panel while tiles take both slices at once. */
 #define WALK_SMALL_PANEL (16 * 1024)
 
+/* How rows, and the vectors of a panel, make tiles: the same for all panels of so many vectors. */
+typedef struct FN(walk_tiling) {
+    int units, NV; /* of a panel; 0: not made yet */
+    int panels;    /* of a tile, at most */
+    int far;
+    int64_t tiles, rows, longer;       /* so many rows each, the first `longer` tiles one more */
+    int64_t epilogues, epilogue_tiles; /* which take so many tiles each, the first `epilogues_longer` one more */
+    int64_t epilogues_longer;
+    int64_t init_offset[TILE_ACCUMULATORS]; /* [panels][NV] */
+    int64_t out_offset[TILE_ACCUMULATORS];
+} FN(walk_tiling);
+
+/* What a walk works out from its arguments but for pointers, so that the steps of a sequence need not do so again. */
+typedef struct FN(walk_plan) {
+    int64_t m, segments; /* of the walk that it is for */
+    int64_t most;        /* panels at a time */
+    FN(tile_args) tile;
+    FN(walk_tiling) tiling[2]; /* of full panels, and of a last one that is not */
+} FN(walk_plan);
+
+static FRNN_NOINLINE void FN(make_tiling)(const FN(walk_args) *w, int units, FN(walk_tiling) *g)
+{
+    const frnn_panels *b = w->b;
+    const int NV = (int)b->gates * units;
+    const int64_t depth = b->depth + (w->joint ? w->joint->depth : 0);
+    const int most = TILE_ROWS(depth * NV * FRNN_VECTOR_BYTES > WALK_SMALL_PANEL ? TILE_SLICE(NV) : NV);
+    g->units = units;
+    g->NV = NV;
+    g->panels = w->m > 2 ? 1 : TILE_PANELS(w->m, NV);
+    g->far = FN(is_far)(w, NV);
+    g->tiles = FN(tile_count)(w->m, most);
+    g->rows = w->m / g->tiles;
+    g->longer = w->m % g->tiles;
+    g->epilogues = FN(tile_count)(g->tiles, EPILOGUE_ROWS / (g->rows + (g->longer > 0)));
+    g->epilogue_tiles = g->tiles / g->epilogues;
+    g->epilogues_longer = g->tiles % g->epilogues;
+    if (w->init_gate)
+        FN(vector_offsets)(b, g->panels, units, w->init_gate, g->init_offset);
+    if (w->out)
+        FN(vector_offsets)(b, g->panels, units, w->out_gate, g->out_offset);
+}
+
+static FRNN_NOINLINE void FN(make_plan)(const FN(walk_args) *w, FN(walk_plan) *plan)
+{
+    const frnn_panels *b = w->b;
+    FN(tile_args) *t = &plan->tile;
+    plan->m = w->m;
+    plan->segments = w->segments->count;
+    plan->tiling[1].units = 0;
+    FN(make_tiling)(w, (int)b->units, &plan->tiling[0]);
+    plan->most = plan->tiling[0].panels;
+    if (w->m <= EPILOGUE_CHAINS / 2 && !w->out && (b->units == 1 || (b->gates == 1 && w->m == 1)) &&
+        (TILE_SLICED || !plan->tiling[0].far))
+        plan->most = FRNN_MAX(plan->most, EPILOGUE_CHAINS / (w->m * b->units));
+    t->row_size = w->row_size;
+    t->init = w->init;
+    t->slice = 0;
+    t->segments = 0;
+    if (w->joint)
+        FN(add_segment)(t, w->joint, w->joint_operand, 0, w->joint->depth);
+    for (int64_t s = 0; s < w->segments->count; s++)
+        FN(add_segment)(t, b, w->operand, w->segments->offset[s], w->segments->length);
+    t->shared_init = w->shared_init;
+    t->fetch = w->fetch;
+    t->fetch_lines = 0;
+}
+
 /* Panels p to p + NP - 1 over all rows, a tile of `context` at a time. An epilogue gets as many rows as it takes, and where
  * that is all of them, all these panels: its chains are long, and between two epilogues a processor waits for the end of one. */
 FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context)
 {
-    FN(tile_args) *t = context;
+    FN(walk_plan) *plan = context;
+    FN(tile_args) *t = &plan->tile;
     const frnn_panels *b = w->b;
-    const int units = (int)FN(panel_units)(b, p), NV = (int)b->gates * units;
-    const int64_t depth = b->depth + (w->joint ? w->joint->depth : 0);
-    const int most = TILE_ROWS(depth * NV * FRNN_VECTOR_BYTES > WALK_SMALL_PANEL ? TILE_SLICE(NV) : NV);
-    const int64_t tiles = w->m <= most ? 1 : FN(tile_count)(w->m, most);
-    const int64_t rows = tiles == 1 ? w->m : w->m / tiles, longer = w->m - rows * tiles;
-    const int tile_panels = FRNN_MIN(NP, w->m > 2 ? 1 : TILE_PANELS(w->m, NV)); /* of a tile */
+    const int units = (int)FN(panel_units)(b, p);
+    FN(walk_tiling) *g = &plan->tiling[units < b->units];
+    if (!g->units)
+        FN(make_tiling)(w, units, g);
+    const int NV = g->NV;
     const int whole = w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n;
     vec acc[EPILOGUE_CHAINS * 4];
-    int64_t init_offset[TILE_ACCUMULATORS], out_offset[TILE_ACCUMULATORS];
-    if (w->init_gate)
-        FN(vector_offsets)(b, tile_panels, units, w->init_gate, init_offset);
-    if (whole)
-        FN(vector_offsets)(b, tile_panels, units, w->out_gate, out_offset);
     t->k_stride = b->format == FRNN_PANELS_OF_COLUMNS ? b->row : TILE_SLICE(NV) * VL;
     t->acc_stride = NV;
-    const int far = FN(is_far)(w, NV);
-    if (far && !TILE_SLICED) {
-        FN(walk_panel_far)(w, epilogue, p, *t, w->init_gate ? init_offset : NULL, whole ? out_offset : NULL);
+    if (g->far && !TILE_SLICED) {
+        FN(walk_panel_far)(w, epilogue, p, *t, w->init_gate ? g->init_offset : NULL, whole ? g->out_offset : NULL);
         return;
     }
-    for (int64_t tile = 0, row = 0; tile < tiles;) {
-        int64_t end = tile, together = 0; /* tiles, and rows, of one epilogue */
-        for (; end < tiles; end++) {
-            const int64_t height = rows + (end < longer);
-            if (!whole && together + height > EPILOGUE_ROWS)
-                break;
-            together += height;
-        }
-        for (int done = 0; done < NP;) {
-            const int n = FRNN_MIN(tile_panels, NP - done), j = w->backwards ? NP - done - n : done;
+    const int64_t epilogues = whole ? 1 : g->epilogues;
+    for (int64_t e = 0, tile = 0, row = 0; e < epilogues; e++) {
+        const int64_t end = whole ? g->tiles : tile + g->epilogue_tiles + (e < g->epilogues_longer);
+        const int64_t taller = FRNN_MIN(FRNN_MAX(g->longer - tile, 0), end - tile); /* tiles of this epilogue */
+        const int64_t together = (end - tile) * g->rows + taller;                   /* rows */
+        for (int done = 0, n; done < NP; done += n) {
+            n = FRNN_MIN(g->panels, NP - done);
+            const int j = w->backwards ? NP - done - n : done;
             FN(point_segments)(w, t, p + j);
             for (int64_t i = tile, above = 0; i < end;) {
-                const int R = (int)(rows + (i < longer)), width = R > TILE_ROWS(NV) ? TILE_SLICE(NV) : NV;
+                const int R = (int)(g->rows + (i < g->longer)), width = R > TILE_ROWS(NV) ? TILE_SLICE(NV) : NV;
                 /* Anew for every call, which moves some of it. */
-                t->count = (i < longer ? FRNN_MIN(longer, end) : end) - i;
+                t->count = i < g->longer ? taller : end - i;
                 t->slices = NV / width;
                 t->rows = (const char *)w->rows + (size_t)(row + above) * w->row_size;
                 t->unit = (p + j) * b->units * VL;
-                t->init_offset = w->init_gate ? init_offset : NULL;
+                t->init_offset = w->init_gate ? g->init_offset : NULL;
                 t->out = whole ? w->out + row + above : NULL;
-                t->out_offset = whole ? out_offset : NULL;
+                t->out_offset = whole ? g->out_offset : NULL;
                 t->acc = acc + (j * together + above) * NV;
                 t->fetch_line = (p + j) * w->fetch_lines;
                 if (w->fetch_lines)
                     t->fetch_lines = FN(tile_count)(n * w->fetch_lines, FRNN_MAX(t->segments, 1) * t->slices);
-                const int streamed = far && i == 0 && FN(tiles_far)[R][width];
+                const int streamed = g->far && i == 0 && FN(tiles_far)[R][width];
                 (streamed ? FN(tiles_far)[R][width] : FN(tiles)[R][width][n])(t);
                 i += t->count;
                 above += t->count * R;
             }
-            done += n;
         }
         if (!whole)
             FN(walk_finish)(w, epilogue, row, (int)together, p, NP, units, acc);
@@ -285,25 +344,12 @@ FRNN_INLINE void FN(walk_groups)(const FN(walk_args) *w, FN(epilogue) epilogue, 
 
 static FRNN_NOINLINE void FN(walk_tiles)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
-    const frnn_panels *b = w->b;
-    const int NV = (int)(b->gates * b->units);
-    int most = w->m > 2 ? 1 : TILE_PANELS(w->m, NV);
-    if (w->m > 0 && w->m <= EPILOGUE_CHAINS / 2 && !w->out && (b->units == 1 || (b->gates == 1 && w->m == 1)) &&
-        (TILE_SLICED || !FN(is_far)(w, NV)))
-        most = FRNN_MAX(most, EPILOGUE_CHAINS / (int)(w->m * b->units));
-    FN(tile_args) t;
-    t.row_size = w->row_size;
-    t.init = w->init;
-    t.slice = 0;
-    t.segments = 0;
-    if (w->joint)
-        FN(add_segment)(&t, w->joint, w->joint_operand, 0, w->joint->depth);
-    for (int64_t s = 0; s < w->segments->count; s++)
-        FN(add_segment)(&t, b, w->operand, w->segments->offset[s], w->segments->length);
-    t.shared_init = w->shared_init;
-    t.fetch = w->fetch;
-    t.fetch_lines = 0;
-    FN(walk_groups)(w, epilogue, most, FN(walk_panels), &t);
+    FN(walk_plan) unkept, *plan = w->plan ? w->plan : &unkept;
+    if (w->m == 0)
+        return;
+    if (!w->plan || plan->m != w->m || plan->segments != w->segments->count)
+        FN(make_plan)(w, plan);
+    FN(walk_groups)(w, epilogue, plan->most, FN(walk_panels), plan);
 }
 
 /* borrowed_tpl.h */
@@ -350,100 +396,4 @@ FRNN_INLINE void FN(store_exact)(void *row, int64_t unit, int64_t n, vec a)
         v_store(p, a);
     else
         v_store_n(p, a, (int)(n - unit));
-}
-
-/* k previous + (1 - k) new */
-FRNN_INLINE vec FN(zoneout)(vec k, vec previous, vec new)
-{
-    return v_fma(k, previous, (v_splat(1) - k) * new); /* exact at k = 0 and k = 1 */
-}
-
-/* Rows of neighbouring steps lie far apart, in streams that no hardware prefetcher follows. Saved rows come through walk_dh,
- * a few lines at a time: all in one epilogue would wait for each other. prev: backward reads c_prev or h_prev. */
-FRNN_INLINE void FN(fetch_next)(const frnn_row_backward *row, int64_t unit, const int prev)
-{
-    __builtin_prefetch((const real *)row->dy_next + unit);
-    if (prev)
-        __builtin_prefetch((const real *)row->prev_next + unit);
-}
-
-/* Total gradient of h at this step: recurrent product through the mask, direct paths, dy. */
-FRNN_INLINE vec FN(total_dh)(const frnn_step_backward *s, const frnn_row_backward *row, int64_t unit, vec acc)
-{
-    vec dh = acc;
-    if (row->mask)
-        dh = dh * FN(load_exact)(row->mask, unit, s->H);
-    if (s->has_direct)
-        dh = dh + v_load((const real *)row->dh_direct + unit);
-    return dh + FN(load_exact)(row->dy, unit, s->H);
-}
-
-/* Cache lines for which a panel of b stands in a saved row of so many slots. */
-FRNN_INLINE int64_t FN(fetch_lines)(const frnn_panels *b, int slots)
-{
-    return FN(tile_count)(slots * b->units * VL * (int64_t)sizeof(real), FRNN_CACHE_LINE);
-}
-
-/* A product of a forward step: `operand` (a field of the row, from `offset` on) times b, its gates starting from these
- * slots of gates_in. In training, so many slots of the next saved rows are fetched. */
-FRNN_INLINE void FN(walk_forward)(const frnn_step_forward *s, const frnn_panels *b, size_t operand, int64_t offset,
-                                  const int slots[], int saved_slots, FN(epilogue) epilogue)
-{
-    int64_t init_gate[FRNN_MAX_GATES] = {0};
-    for (int64_t g = 0; g < b->gates; g++)
-        init_gate[g] = slots[g] * s->Hp;
-    const frnn_segments segments = {.count = 1, .length = b->depth, .offset = {offset}};
-    const FN(walk_args) w = {.b = b,
-                             .segments = &segments,
-                             .rows = s->rows,
-                             .row_size = sizeof *s->rows,
-                             .operand = operand,
-                             .init = offsetof(frnn_row_forward, gates_in),
-                             .init_gate = init_gate,
-                             .joint = s->joint ? &s->input : NULL,
-                             .joint_operand = offsetof(frnn_row_forward, x),
-                             .shared_init = s->joint ? s->parameters : NULL,
-                             .m = s->m,
-                             .unit0 = s->unit0,
-                             .unit1 = s->unit1,
-                             .backwards = s->backwards,
-                             .fetch = offsetof(frnn_row_forward, saved_next),
-                             .fetch_lines = s->training ? FN(fetch_lines)(b, saved_slots) : 0,
-                             .step = s};
-    FN(walk)(&w, epilogue);
-}
-
-/* The recurrent product, its gates starting from the slots of gates_in in order. */
-FRNN_INLINE void FN(walk_recurrent)(const frnn_step_forward *s, int saved_slots, FN(epilogue) epilogue)
-{
-    static const int in_order[FRNN_MAX_GATES] = {0, 1, 2, 3};
-    FN(walk_forward)(s, &s->recurrent, offsetof(frnn_row_forward, operand), 0, in_order, saved_slots, epilogue);
-}
-
-/* A product of a backward step: these segments of `operand` (a field of the row) times b. So many slots of the next saved
- * rows are fetched. */
-FRNN_INLINE void FN(walk_backward)(const frnn_step_backward *s, const frnn_panels *b, size_t operand,
-                                   const frnn_segments *segments, int slots, FN(epilogue) epilogue)
-{
-    const FN(walk_args) w = {.b = b,
-                             .segments = segments,
-                             .rows = s->rows,
-                             .row_size = sizeof *s->rows,
-                             .operand = operand,
-                             .init = operand,
-                             .m = s->m,
-                             .unit0 = s->unit0,
-                             .unit1 = s->unit1,
-                             .backwards = s->backwards,
-                             .fetch = offsetof(frnn_row_backward, saved_next),
-                             .fetch_lines = FN(fetch_lines)(b, slots),
-                             .step = s};
-    FN(walk)(&w, epilogue);
-}
-
-/* dh of this step from the dgates of the step after, and the cell's pointwise backward as its epilogue. The saved rows of the
- * step that comes next, of so many slots, are fetched meanwhile. */
-FRNN_INLINE void FN(walk_dh)(const frnn_step_backward *s, int slots, FN(epilogue) epilogue)
-{
-    FN(walk_backward)(s, &s->recurrent, offsetof(frnn_row_backward, gates_next), &s->a_segments, slots, epilogue);
 }
