@@ -129,7 +129,7 @@ typedef struct frnn_step_forward {
     int training;         /* fill `saved` for backward */
     int backwards;        /* panels from the last to the first (frnn_is_backwards) */
     int zoneout_h, zoneout_c;
-    char *walk_plans; /* walk_plans bytes, zeros before the first step: what only changes with m is worked out once */
+    char *walk_plans; /* walk_plan_bytes, zeros before the first step: what only changes with m is worked out once */
 } frnn_step_forward;
 
 /* One batch row of one step, backward. */
@@ -198,7 +198,7 @@ typedef struct frnn_kernels {
     int64_t outer_chunk;
     size_t outer_scratch;
     void (*outer)(const frnn_outer *);
-    size_t walk_plans;
+    size_t walk_plan_bytes;
     frnn_step_forward_fn step_forward[FRNN_CELL_COUNT];
     frnn_step_backward_fn step_backward[FRNN_CELL_COUNT];
     /* elementwise helpers of the engine and of layers */

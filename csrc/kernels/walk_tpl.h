@@ -207,7 +207,8 @@ typedef struct FN(walk_tiling) {
     int64_t out_offset[TILE_ACCUMULATORS];
 } FN(walk_tiling);
 
-/* What a walk works out from its arguments but for pointers, so that the steps of a sequence need not do so again. */
+/* What a walk works out from its arguments, so that the next step of a sequence need not do so again: of what it depends on, only
+ * the numbers of rows and of segments change between steps. */
 typedef struct FN(walk_plan) {
     int64_t m, segments; /* of the walk that it is for */
     int64_t most;        /* panels at a time */
