@@ -387,7 +387,6 @@ static void backward_thread(void *context, int index, int threads)
                                .Hp = plan->Hp,
                                .unit0 = w.share.unit0,
                                .unit1 = job->shares.units > 1 ? w.share.unit1 : plan->H,
-                               .has_direct = job->has_direct && !plan->projects,
                                .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                                .zoneout_c = q->zoneout_c != NULL,
                                .walk_plans = w.walk_plans};
@@ -405,6 +404,8 @@ static void backward_thread(void *context, int index, int threads)
         if (plan->projects)
             unproject(job, &w, step.m, recurrent);
         step.a_segments = plan->projects ? projected : *recurrent;
+        /* dhn takes a direct path into the last step of a row, and none into those before. */
+        step.has_direct = job->has_direct && !plan->projects && (plan->cell->direct || q->zoneout_h || amidst < step.m);
         step.backwards = frnn_is_backwards(plan, step.m, s);
         plan->kernels->step_backward[q->layer.cell](&step);
         if (job->shares.meet)

@@ -8,8 +8,9 @@
  * saved slots: 0 h~, replaced by da.
  */
 
-FRNN_INLINE void FN(elman_forward_epilogue)(const int relu, const void *FRNN_RESTRICT step, int64_t row0, int R,
-                                            int64_t unit0, int units, const vec *acc)
+FRNN_INLINE void FN(elman_forward_body)(const int relu, const int training, const int zoneout,
+                                        const void *FRNN_RESTRICT step, int64_t row0, int R, int64_t unit0, int units,
+                                        const vec *acc)
 {
     const frnn_step_forward *s = step;
     for (int r = 0; r < R; r++)
@@ -18,13 +19,20 @@ FRNN_INLINE void FN(elman_forward_epilogue)(const int relu, const void *FRNN_RES
             const int64_t unit = unit0 + u * VL;
             const vec a = acc[r * units + u];
             vec h = relu ? v_max(v_zero(), a) : v_tanh(a);
-            if (s->training)
+            if (training)
                 v_store((real *)row->saved + unit, h);
-            if (s->zoneout_h)
+            if (zoneout && s->zoneout_h)
                 h = FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), FN(load_exact)(row->h_prev, unit, s->H), h);
             FN(store_exact)(row->h, unit, s->H, h);
         }
 }
+
+#define TANH_BODY(...) FN(elman_forward_body)(0, __VA_ARGS__)
+#define RELU_BODY(...) FN(elman_forward_body)(1, __VA_ARGS__)
+FORWARD_EPILOGUES(rnn_tanh, TANH_BODY)
+FORWARD_EPILOGUES(rnn_relu, RELU_BODY)
+#undef TANH_BODY
+#undef RELU_BODY
 
 FRNN_INLINE void FN(elman_backward_epilogue)(const int relu, const void *FRNN_RESTRICT step, int64_t row0, int R,
                                              int64_t unit0, int units, const vec *acc)
@@ -50,16 +58,6 @@ FRNN_INLINE void FN(elman_backward_epilogue)(const int relu, const void *FRNN_RE
         }
 }
 
-static void FN(tanh_forward_tile)(const void *s, int64_t row, int R, int64_t unit, int units, const vec *acc)
-{
-    FN(elman_forward_epilogue)(0, s, row, R, unit, units, acc);
-}
-
-static void FN(relu_forward_tile)(const void *s, int64_t row, int R, int64_t unit, int units, const vec *acc)
-{
-    FN(elman_forward_epilogue)(1, s, row, R, unit, units, acc);
-}
-
 static void FN(tanh_backward_tile)(const void *s, int64_t row, int R, int64_t unit, int units, const vec *acc)
 {
     FN(elman_backward_epilogue)(0, s, row, R, unit, units, acc);
@@ -72,12 +70,12 @@ static void FN(relu_backward_tile)(const void *s, int64_t row, int R, int64_t un
 
 static void FN(rnn_tanh_forward)(const frnn_step_forward *s)
 {
-    FN(walk_recurrent)(s, 1, FN(tanh_forward_tile));
+    FN(walk_recurrent)(s, 1, FN(forward_epilogue)(s, FN(rnn_tanh_epilogues)));
 }
 
 static void FN(rnn_relu_forward)(const frnn_step_forward *s)
 {
-    FN(walk_recurrent)(s, 1, FN(relu_forward_tile));
+    FN(walk_recurrent)(s, 1, FN(forward_epilogue)(s, FN(rnn_relu_epilogues)));
 }
 
 static void FN(rnn_tanh_backward)(const frnn_step_backward *s)

@@ -49,7 +49,7 @@ FRNN_INLINE void FN(gru_norm_forward_row)(const frnn_step_forward *s, const frnn
             v_store(gates + Hp + unit, z);
             v_store(gates + 2 * Hp + unit, n);
         }
-        FN(store_exact)(row->h, unit, H, FN(gru_output)(s, row, unit, z, n));
+        FN(store_exact)(row->h, unit, H, FN(gru_output)(1, s, row, unit, z, n));
     }
 }
 

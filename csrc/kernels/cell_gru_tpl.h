@@ -17,11 +17,12 @@
  * the operand of the n gate's weight gradient).
  */
 
-FRNN_INLINE vec FN(gru_output)(const frnn_step_forward *s, const frnn_row_forward *row, int64_t unit, vec z, vec n)
+FRNN_INLINE vec FN(gru_output)(const int zoneout, const frnn_step_forward *s, const frnn_row_forward *row, int64_t unit,
+                               vec z, vec n)
 {
     const vec h_prev = FN(load_exact)(row->h_prev, unit, s->H);
     const vec h = v_fma(z, h_prev - n, n);
-    return s->zoneout_h ? FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), h_prev, h) : h;
+    return zoneout && s->zoneout_h ? FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), h_prev, h) : h;
 }
 
 /* Backward steps 4 and 3 with the first half of 2, on the slots `gates` r, z, n: stores da_n and dz's pre-activation gradient. */
@@ -46,8 +47,8 @@ FRNN_INLINE vec FN(gru_backward_output)(const frnn_step_backward *s, const frnn_
 /* ---- reset after the recurrent product ---- */
 
 /* In two passes, like the LSTM's: n waits for the reset gate. */
-static void FN(gru_forward_tile)(const void *FRNN_RESTRICT step, int64_t row0, int R, int64_t unit0, int panels,
-                                 const vec *acc)
+FRNN_INLINE void FN(gru_forward_body)(const int training, const int zoneout, const void *FRNN_RESTRICT step,
+                                      int64_t row0, int R, int64_t unit0, int panels, const vec *acc)
 {
     const frnn_step_forward *s = step;
     vec z[EPILOGUE_CHAINS], a_n[EPILOGUE_CHAINS];
@@ -58,7 +59,7 @@ static void FN(gru_forward_tile)(const void *FRNN_RESTRICT step, int64_t row0, i
             const vec reset = v_sigmoid(acc[0]), q = acc[2];
             z[e] = v_sigmoid(acc[1]);
             a_n[e] = v_fma(reset, q, v_load((const real *)row->gates_in + 2 * s->Hp + unit));
-            if (s->training) {
+            if (training) {
                 real *saved = (real *)row->saved + unit;
                 v_store(saved, reset);
                 v_store(saved + s->Hp, z[e]);
@@ -70,11 +71,13 @@ static void FN(gru_forward_tile)(const void *FRNN_RESTRICT step, int64_t row0, i
             const frnn_row_forward *row = s->rows + row0 + r;
             const int64_t unit = unit0 + p * VL;
             const vec n = v_tanh(a_n[e]);
-            if (s->training)
+            if (training)
                 v_store((real *)row->saved + unit + 2 * s->Hp, n);
-            FN(store_exact)(row->h, unit, s->H, FN(gru_output)(s, row, unit, z[e], n));
+            FN(store_exact)(row->h, unit, s->H, FN(gru_output)(zoneout, s, row, unit, z[e], n));
         }
 }
+
+FORWARD_EPILOGUES(gru, FN(gru_forward_body))
 
 static void FN(gru_backward_tile)(const void *FRNN_RESTRICT step, int64_t row0, int R, int64_t unit0, int units,
                                   const vec *acc)
@@ -97,7 +100,8 @@ static void FN(gru_forward)(const frnn_step_forward *s)
 {
     /* gates_in has four slots: r, z, W_in x + b_in, and b_hn, from which q starts */
     static const int slots[] = {0, 1, 3};
-    FN(walk_forward)(s, &s->recurrent, offsetof(frnn_row_forward, operand), 0, slots, 4, FN(gru_forward_tile));
+    FN(walk_forward)(s, &s->recurrent, offsetof(frnn_row_forward, operand), 0, slots, 4,
+                     FN(forward_epilogue)(s, FN(gru_epilogues)));
 }
 
 static void FN(gru_backward)(const frnn_step_backward *s)
@@ -133,7 +137,7 @@ static void FN(gru_reset_before_forward_candidate)(const void *FRNN_RESTRICT ste
             const int64_t unit = unit0 + u * VL;
             real *saved = (real *)row->saved + unit;
             const vec n = v_tanh(acc[r * units + u]);
-            FN(store_exact)(row->h, unit, s->H, FN(gru_output)(s, row, unit, v_load(saved + s->Hp), n));
+            FN(store_exact)(row->h, unit, s->H, FN(gru_output)(1, s, row, unit, v_load(saved + s->Hp), n));
             v_store(saved + 2 * s->Hp, n);
         }
 }

@@ -16,9 +16,10 @@
 
 /* In two passes over the rows (and panels, where a tile has several): the chain from the gates through c to tanh(c) is long,
  * and taken row by row it would leave the processor waiting for the end of each. */
-FRNN_INLINE void FN(lstm_forward_epilogue)(const int training, const frnn_step_forward *FRNN_RESTRICT s, int64_t row0,
-                                           int R, int64_t unit0, int panels, const vec *acc)
+FRNN_INLINE void FN(lstm_forward_body)(const int training, const int zoneout, const void *FRNN_RESTRICT step,
+                                       int64_t row0, int R, int64_t unit0, int panels, const vec *acc)
 {
+    const frnn_step_forward *s = step;
     const int64_t Hp = s->Hp;
     vec o[EPILOGUE_CHAINS], c[EPILOGUE_CHAINS];
     for (int p = 0, e = 0; p < panels; p++)
@@ -44,15 +45,17 @@ FRNN_INLINE void FN(lstm_forward_epilogue)(const int training, const frnn_step_f
             vec h = o[e] * tanh_c;
             if (training)
                 v_store((real *)row->saved + unit + 5 * Hp, tanh_c);
-            if (s->zoneout_c)
+            if (zoneout && s->zoneout_c)
                 c[e] = FN(zoneout)(FN(load_exact)(row->zoneout_c, unit, s->H), v_load((const real *)row->c_prev + unit),
                                    c[e]);
-            if (s->zoneout_h)
+            if (zoneout && s->zoneout_h)
                 h = FN(zoneout)(FN(load_exact)(row->zoneout_h, unit, s->H), FN(load_exact)(row->h_prev, unit, s->H), h);
             v_store((real *)row->c + unit, c[e]);
             FN(store_exact)(row->h, unit, s->H, h);
         }
 }
+
+FORWARD_EPILOGUES(lstm, FN(lstm_forward_body))
 
 static void FN(lstm_backward_tile)(const void *FRNN_RESTRICT step, int64_t row0, int R, int64_t unit0, int units,
                                    const vec *acc)
@@ -92,19 +95,9 @@ static void FN(lstm_backward_tile)(const void *FRNN_RESTRICT step, int64_t row0,
         }
 }
 
-static void FN(lstm_inference_tile)(const void *s, int64_t row, int R, int64_t unit, int panels, const vec *acc)
-{
-    FN(lstm_forward_epilogue)(0, s, row, R, unit, panels, acc);
-}
-
-static void FN(lstm_training_tile)(const void *s, int64_t row, int R, int64_t unit, int panels, const vec *acc)
-{
-    FN(lstm_forward_epilogue)(1, s, row, R, unit, panels, acc);
-}
-
 static void FN(lstm_forward)(const frnn_step_forward *s)
 {
-    FN(walk_recurrent)(s, 6, s->training ? FN(lstm_training_tile) : FN(lstm_inference_tile));
+    FN(walk_recurrent)(s, 6, FN(forward_epilogue)(s, FN(lstm_epilogues)));
 }
 
 static void FN(lstm_backward)(const frnn_step_backward *s)

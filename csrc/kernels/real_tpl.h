@@ -56,10 +56,12 @@
 #undef real_sqrt
 #undef FN
 #undef VL
+#undef FORWARD_EPILOGUES
 #undef EXP_MAX
 #undef EXP_MIN
 #undef TANH_SATURATED
 #undef EXP_ROUND
 #undef EXP_LN2_HIGH
 #undef EXP_LN2_LOW
+#undef EXP_LN2
 #undef EXP_LOG2E

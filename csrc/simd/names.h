@@ -16,7 +16,6 @@
 #define v_min FN(v_min)
 #define v_max FN(v_max)
 #define v_abs FN(v_abs)
-#define v_or_sign FN(v_or_sign)
 #define v_bits FN(v_bits)
 #define v_from_bits FN(v_from_bits)
 #define v_reciprocal FN(v_reciprocal)

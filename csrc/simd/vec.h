@@ -12,9 +12,10 @@
  *   v_splat v_zero                       one value in every lane
  *   v_fma(a, b, c)                       a*b + c (rounded once where the ISA can)
  *   v_select(m, a, b) v_min v_max        lane-wise; NaN in the second argument of v_min/v_max is kept
- *   v_abs v_or_sign v_bits v_from_bits
+ *   v_abs v_bits v_from_bits
  *   v_reciprocal(a)                      1/a to about one unit in the last place, where a and 1/a are normal numbers
- *   v_fraction(a, b)                     a/b to half a unit or little more and at most 1, 0 <= a <= b, both far from the limits
+ *   v_fraction(a, b)                     a/b to half a unit or little more and at most 1 in magnitude, |a| <= b, b = 1 or more, far
+ *                                        from the limits
  *   v_zip_low v_zip_high                 lanes of a and b in turn, from their lower or upper halves: a0 b0 a1 b1 ...
  *   v_sum v_maximum                      over lanes, in a fixed order
  */
@@ -63,12 +64,6 @@ FRNN_INLINE vec v_select(vec_bits mask, vec a, vec b)
 FRNN_INLINE vec v_abs(vec a)
 {
     return (vec)((vec_bits)a & REAL_ABS_MASK);
-}
-
-/* The magnitude of a (which is not negative) with the sign of s. */
-FRNN_INLINE vec v_or_sign(vec a, vec s)
-{
-    return (vec)((vec_bits)a | ((vec_bits)s & ~REAL_ABS_MASK));
 }
 
 /* Spelled as constructors, which GCC and Clang turn into one permutation where the ISA has it; their builtins differ. */
