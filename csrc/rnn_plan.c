@@ -331,11 +331,12 @@ void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t
 
 /* A joint step keeps what its sums start from in registers and begins half as many tiles, but reads the input weights every time.
  * Where a step is all there is, a product of its own would do so too (but not as a part of tiles that fetch large
- * weights ahead for many rows: is_far). Otherwise those of a few inputs cost nothing; of more, some
- * rows have to share them, and a panel of both has to leave room for rows in a first-level cache. */
+ * weights ahead for many rows: is_far). Otherwise those of a few inputs cost nothing, of twice as many where steps do not wait for
+ * weights (three rows and more); of more, some rows have to share them, and a panel of both has to leave room for rows in a
+ * first-level cache. */
 #define FRNN_JOINT_INPUTS 16
 #define FRNN_JOINT_ROWS 6
-#define FRNN_JOINT_PANEL (16 * 1024)
+#define FRNN_JOINT_PANEL (24 * 1024)
 
 int frnn_is_joint(const frnn_plan *plan, const frnn_sequence *q, int64_t rows)
 {
@@ -349,7 +350,7 @@ int frnn_is_joint(const frnn_plan *plan, const frnn_sequence *q, int64_t rows)
         return !large || rows <= FRNN_JOINT_ROWS;
     if (large)
         return 0;
-    return plan->I <= FRNN_JOINT_INPUTS ||
+    return plan->I <= (rows > 2 ? 2 : 1) * FRNN_JOINT_INPUTS ||
            (rows >= FRNN_JOINT_ROWS && 4 * plan->kernels->lanes * column <= FRNN_JOINT_PANEL);
 }
 
