@@ -389,6 +389,11 @@ static double step_weights(const frnn_layer *layer)
  * another core takes as long as its multiplications for some sixteen rows. */
 #define FRNN_ROWS_PER_TRANSFER 16
 
+/* Training reads the weights twice and writes as many gradients, which the caller's core has changed and will read. One row of one
+ * step pays for moving them only where they come from beyond that core anyway, from so many times its second-level cache on;
+ * below, a second core wins a tenth where nothing is beside it and loses up to two fifths where something is. */
+#define FRNN_OWN_CACHES 8
+
 /* What a step of a recurrence takes whatever its rows, and what each thread takes that has some of them, in operations. */
 #define FRNN_FLOP_OF_ANY_STEP 1e4
 
@@ -396,7 +401,11 @@ int frnn_sequence_threads(const frnn_sequence *q)
 {
     if (q->training && q->layer.format != FRNN_WEIGHTS_BORROWED && q->T * q->N < FRNN_ROWS_PER_TRANSFER)
         return 1;
-    const double step = 2.0 * FRNN_MAX((double)q->N, FRNN_ROWS_PER_READ) * step_weights(&q->layer);
+    const double weights = step_weights(&q->layer), step = 2.0 * FRNN_MAX((double)q->N, FRNN_ROWS_PER_READ) * weights;
+    if (q->training && q->T * q->N == 1 &&
+        weights * (double)frnn_kernels_for(q->layer.isa, q->layer.dtype)->real_size <
+            FRNN_OWN_CACHES * (double)frnn_cpu_l2_cache_bytes())
+        return 1;
     double most = FRNN_MAX_THREADS;
     if (!q->training && frnn_cell_table[q->layer.cell].recurrent_gates && step < most * FRNN_FLOP_OF_ANY_STEP)
         most = FRNN_MAX(1, step / FRNN_FLOP_OF_ANY_STEP);
