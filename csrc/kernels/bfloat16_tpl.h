@@ -115,12 +115,13 @@ static void FN(bfloat16_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, i
                 FN(bfloat16_tiles)[R][NV][n](&t);
             }
         }
-        FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
+        FN(walk_finish)(w, epilogue, row, R, p, NP, units, units, acc);
     }
 }
 
 static FRNN_NOINLINE void FN(walk_bfloat16)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
+    const FN(walk_range) range = FN(range_of)(w);
     const int64_t most = w->m > BFLOAT16_ROWS ? 1 : EPILOGUE_CHAINS / FRNN_MAX(w->m * w->b->units, 1);
-    FN(walk_groups)(w, epilogue, most, FN(bfloat16_panels), NULL);
+    FN(walk_groups)(w, epilogue, &range, most, 0, FN(bfloat16_panels), NULL);
 }

@@ -127,15 +127,16 @@ static void FN(borrowed_panel)(const FN(walk_args) *w, FN(epilogue) epilogue, in
                 a[r] = FN(walk_operand)(w, joint, row + r);
             FN(borrowed)[R](joint ? w->joint : w->b, p, units, a, acc);
         }
-        FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
+        FN(walk_finish)(w, epilogue, row, R, p, NP, units, units, acc);
         row += R;
     }
 }
 
 static FRNN_NOINLINE void FN(walk_borrowed_rows)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
+    const FN(walk_range) range = FN(range_of)(w);
     const int turned = w->m >= TURNED_ROWS && w->b->turned;
-    FN(walk_groups)(w, epilogue, 1, turned ? FN(turned_panel) : FN(borrowed_panel), NULL);
+    FN(walk_groups)(w, epilogue, &range, 1, 0, turned ? FN(turned_panel) : FN(borrowed_panel), NULL);
 }
 
 /* ---- units are columns ---- */
@@ -155,14 +156,15 @@ static void FN(borrowed_tail)(const FN(walk_args) *w, FN(epilogue) epilogue, int
             for (int64_t k = 0; k < segments->length; k++, column += b->row)
                 sum = v_fma(v_splat(a[k]), v_load_n(column, there), sum);
         }
-        FN(walk_finish)(w, epilogue, row, 1, unit / VL, 1, 1, &sum);
+        FN(walk_finish)(w, epilogue, row, 1, unit / VL, 1, 1, 1, &sum);
     }
 }
 
 static FRNN_NOINLINE void FN(walk_borrowed_columns)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
     if (w->m >= TURNED_ROWS_OF_COLUMNS && w->b->turned && w->segments->count) {
-        FN(walk_groups)(w, epilogue, 1, FN(turned_panel), NULL);
+        const FN(walk_range) range = FN(range_of)(w);
+        FN(walk_groups)(w, epilogue, &range, 1, 0, FN(turned_panel), NULL);
         return;
     }
     const int64_t whole = w->b->n / VL * VL;

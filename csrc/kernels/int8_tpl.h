@@ -236,7 +236,7 @@ static void FN(int8_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64
         FN(walk_start)(w, chunk->first + row, R, p, NP, units, acc);
         for (int j = 0; j < NP; j++)
             FN(int8_panel)(w->b, chunk, row, R, p + j, NV, acc + j * R * NV);
-        FN(walk_finish)(w, epilogue, chunk->first + row, R, p, NP, units, acc);
+        FN(walk_finish)(w, epilogue, chunk->first + row, R, p, NP, units, units, acc);
     }
 }
 
@@ -245,6 +245,7 @@ static void FN(int8_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64
 static FRNN_NOINLINE void FN(walk_int8)(const FN(walk_args) *w, FN(epilogue) epilogue)
 {
     const int64_t depth = w->b->depth;
+    const FN(walk_range) range = FN(range_of)(w);
     FN(int8_chunk) chunk;
     chunk.stride = (FRNN_MIN(depth, INT8_BLOCK) + 4 * VL - 1) / (4 * VL) * VL;
     const int64_t most = depth > INT8_BLOCK ? INT8_ROWS : FRNN_MIN(INT8_CHUNK, INT8_CHUNK_WORDS / (2 * chunk.stride));
@@ -255,7 +256,8 @@ static FRNN_NOINLINE void FN(walk_int8)(const FN(walk_args) *w, FN(epilogue) epi
             chunk.rows[r].a = FN(row_pointer)(w, chunk.first + r, w->operand) + w->segments->offset[0];
             FN(int8_measure)(&chunk.rows[r], depth);
         }
-        FN(walk_groups)(w, epilogue, chunk.count > INT8_ROWS ? 1 : EPILOGUE_CHAINS / (chunk.count * w->b->units),
-                        FN(int8_panels), &chunk);
+        FN(walk_groups)(w, epilogue, &range,
+                        chunk.count > INT8_ROWS ? 1 : EPILOGUE_CHAINS / (chunk.count * w->b->units), 0, FN(int8_panels),
+                        &chunk);
     }
 }

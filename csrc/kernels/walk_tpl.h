@@ -66,22 +66,23 @@ FRNN_INLINE void FN(walk_start)(const FN(walk_args) *w, int64_t row, int R, int6
         }
 }
 
-/* Where they go in the end: rows that take whole vectors, or the epilogue. */
+/* Where they go in the end: rows that take whole vectors, or the epilogue. The last panel has `last` vectors a gate. */
 FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t row, int R, int64_t p, int NP,
-                                 int units, const vec *acc)
+                                 int units, int last, const vec *acc)
 {
     const frnn_panels *b = w->b;
-    if (w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n) {
-        for (int64_t j = p; j < p + NP; j++)
+    const int64_t vectors = (NP - 1) * b->units + last;
+    if (w->out && (p * b->units + vectors) * VL <= w->out_n) {
+        for (int j = 0; j < NP; j++)
             for (int r = 0; r < R; r++)
                 for (int64_t g = 0; g < b->gates; g++)
-                    for (int u = 0; u < units; u++)
-                        v_store((real *)w->out[row + r] + w->out_gate[g] + (j * b->units + u) * VL, *acc++);
+                    for (int u = 0; u < (j < NP - 1 ? units : last); u++)
+                        v_store((real *)w->out[row + r] + w->out_gate[g] + ((p + j) * b->units + u) * VL, *acc++);
     } else if (b->units == 1 || (b->gates == 1 && R == 1)) {
-        epilogue(w->step, row, R, p * b->units * VL, NP * units, acc);
+        epilogue(w->step, row, R, p * b->units * VL, (int)vectors, acc);
     } else {
-        for (int64_t j = p; j < p + NP; j++, acc += R * b->gates * units)
-            epilogue(w->step, row, R, j * b->units * VL, units, acc);
+        for (int j = 0; j < NP; j++, acc += R * b->gates * units)
+            epilogue(w->step, row, R, (p + j) * b->units * VL, j < NP - 1 ? units : last, acc);
     }
 }
 
@@ -109,17 +110,19 @@ FRNN_INLINE void FN(add_segment)(FN(tile_args) *t, const frnn_panels *b, size_t 
                                                    .panel_stride = FN(panel_data)(b, 1) - FN(panel_data)(b, 0)};
 }
 
-/* Where the segments begin in panel p. */
-FRNN_INLINE void FN(point_segments)(const FN(walk_args) *w, FN(tile_args) *t, int64_t p)
+/* Where the segments begin in panel p, one of those that a tile is for or the shorter one that it takes with them. */
+FRNN_INLINE void FN(point_segments)(const FN(walk_args) *w, FN(tile_args) *t, const int shorter, int64_t p,
+                                    int64_t k_stride)
 {
     FN(tile_segment) *segment = t->segment;
     const FN(tile_segment) *const end = segment + t->segments;
+    *(shorter ? &t->tail_stride : &t->k_stride) = k_stride;
     if (w->joint) {
-        segment->b = (const real *)w->joint->data + p * segment->panel_stride;
+        *(shorter ? &segment->tail : &segment->b) = (const real *)w->joint->data + p * segment->panel_stride;
         segment++;
     }
-    for (const real *b = w->b->data; segment < end; b += segment->length * t->k_stride, segment++)
-        segment->b = b + p * segment->panel_stride;
+    for (const real *b = w->b->data; segment < end; b += segment->length * k_stride, segment++)
+        *(shorter ? &segment->tail : &segment->b) = b + p * segment->panel_stride;
 }
 
 /* A panel of such weights, and of the next one what its first tiles want: the last few tiles fetch it, the others lose nothing
@@ -145,7 +148,7 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
     const int64_t tiles = FN(tile_count)(w->m, TILE_ROWS(NV));
     vec held[WALK_HELD_TILES][TILE_ACCUMULATORS];
     t.count = 1;
-    FN(point_segments)(w, &t, p);
+    FN(point_segments)(w, &t, 0, p, t.k_stride);
     t.unit = p * width;
     t.init_offset = init_offset;
     t.fetch_line = p * w->fetch_lines;
@@ -186,23 +189,75 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
                     FN(tiles_far)[R][NV](&t);
                 }
                 if (last && !t.out_offset)
-                    FN(walk_finish)(w, epilogue, row, R, p, 1, units, sums);
+                    FN(walk_finish)(w, epilogue, row, R, p, 1, units, units, sums);
             }
         }
     }
 }
+
+/* ---- the order of panels ---- */
+
+/* The panels of units unit0 to unit1: from `full` on there is a shorter one, or none. */
+typedef struct FN(walk_range) {
+    int64_t unit0, unit1;
+    int64_t begin, full, end;
+} FN(walk_range);
+
+FRNN_INLINE FN(walk_range) FN(range_of)(const FN(walk_args) *w)
+{
+    const int64_t width = w->b->units * VL, begin = w->unit0 ? w->unit0 / width : 0;
+    const int64_t end = (w->unit1 + width - 1) / width;
+    const int shorter = end > begin && FN(panel_units)(w->b, end - 1) < w->b->units;
+    return (FN(walk_range)){w->unit0, w->unit1, begin, end - shorter, end};
+}
+
+/* How many of so many panels come next: `panels`, but up to `most`, or one less, rather than one alone in the end. */
+FRNN_INLINE int64_t FN(walk_part)(int64_t left, int64_t panels, int64_t most)
+{
+    if (left <= most)
+        return left;
+    return left == most + 1 && most > 1 ? most - 1 : panels;
+}
+
+/* All panels, `most` at a time where they are full: the shorter one stands alone, or is `joined` to those before it. Backwards, every
+ * other step (frnn_is_backwards): what the step before touched last is still in the cache, and weights larger than it are not
+ * fetched whole again. The order of panels does not change any sum. */
+typedef void (*FN(group))(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context);
+
+FRNN_INLINE void FN(walk_groups)(const FN(walk_args) *w, FN(epilogue) epilogue, const FN(walk_range) *range,
+                                 int64_t most, int joined, FN(group) group, void *context)
+{
+    const int64_t full = range->full;
+    joined = joined && range->begin < full;
+    for (int64_t begin = range->begin, end = range->end, NP; begin < end;) {
+        if (w->backwards) {
+            NP = end > full && !joined ? 1 : FN(walk_part)(FRNN_MIN(end, full) - begin, most, most) + (end > full);
+            end -= NP;
+        } else {
+            NP = begin < full ? FN(walk_part)(full - begin, most, most) : 1;
+            if (joined && begin + NP == full)
+                NP = end - begin;
+            begin += NP;
+        }
+        group(w, epilogue, w->backwards ? end : begin - NP, (int)NP, context);
+    }
+}
+
+/* ---- tiles of packed panels ---- */
 
 /* Bytes: half of a first-level cache, which keeps a panel while tiles take both slices at once. */
 #define WALK_SMALL_PANEL (16 * 1024)
 
 /* How rows, and the vectors of a panel, make tiles: the same for all panels of so many vectors. */
 typedef struct FN(walk_tiling) {
-    int units, NV; /* of a panel; 0: not made yet */
-    int panels;    /* of a tile, at most */
+    int units, NV;           /* of a panel */
+    int panels, most_panels; /* of a tile, as a rule and at most */
+    int whole_rows;          /* of a tile that takes all vectors, at most: others take a slice */
     int far;
     int64_t tiles, rows, longer;       /* so many rows each, the first `longer` tiles one more */
     int64_t epilogues, epilogue_tiles; /* which take so many tiles each, the first `epilogues_longer` one more */
     int64_t epilogues_longer;
+    int64_t k_stride;                       /* from a k of b to the next */
     int64_t init_offset[TILE_ACCUMULATORS]; /* [panels][NV] */
     int64_t out_offset[TILE_ACCUMULATORS];
 } FN(walk_tiling);
@@ -211,9 +266,12 @@ typedef struct FN(walk_tiling) {
  * the numbers of rows and of segments change between steps. */
 typedef struct FN(walk_plan) {
     int64_t m, segments; /* of the walk that it is for */
-    int64_t most;        /* panels at a time */
+    FN(walk_range) range;
+    int64_t most; /* panels at a time, */
+    int joined;   /* and the shorter one with the last of them */
+    int one_tile; /* takes all rows */
     FN(tile_args) tile;
-    FN(walk_tiling) tiling[2]; /* of full panels, and of a last one that is not */
+    FN(walk_tiling) tiling[2]; /* of full panels, and of the shorter one */
 } FN(walk_plan);
 
 static FRNN_NOINLINE void FN(make_tiling)(const FN(walk_args) *w, int units, FN(walk_tiling) *g)
@@ -225,6 +283,8 @@ static FRNN_NOINLINE void FN(make_tiling)(const FN(walk_args) *w, int units, FN(
     g->units = units;
     g->NV = NV;
     g->panels = w->m > 2 ? 1 : TILE_PANELS(w->m, NV);
+    g->most_panels = w->m > 2 ? 1 : TILE_MOST_PANELS(w->m, NV);
+    g->whole_rows = TILE_ROWS(NV);
     g->far = FN(is_far)(w, NV);
     g->tiles = FN(tile_count)(w->m, most);
     g->rows = w->m / g->tiles;
@@ -232,24 +292,34 @@ static FRNN_NOINLINE void FN(make_tiling)(const FN(walk_args) *w, int units, FN(
     g->epilogues = FN(tile_count)(g->tiles, EPILOGUE_ROWS / (g->rows + (g->longer > 0)));
     g->epilogue_tiles = g->tiles / g->epilogues;
     g->epilogues_longer = g->tiles % g->epilogues;
+    g->k_stride = b->format == FRNN_PANELS_OF_COLUMNS ? b->row : TILE_SLICE(NV) * VL;
+    const int panels = FRNN_MIN(g->most_panels + 1, TILE_ACCUMULATORS / NV); /* and a shorter one */
     if (w->init_gate)
-        FN(vector_offsets)(b, g->panels, units, w->init_gate, g->init_offset);
+        FN(vector_offsets)(b, panels, units, w->init_gate, g->init_offset);
     if (w->out)
-        FN(vector_offsets)(b, g->panels, units, w->out_gate, g->out_offset);
+        FN(vector_offsets)(b, panels, units, w->out_gate, g->out_offset);
 }
 
 static FRNN_NOINLINE void FN(make_plan)(const FN(walk_args) *w, FN(walk_plan) *plan)
 {
     const frnn_panels *b = w->b;
+    const int tail = (int)((b->n + VL - 1) / VL % b->units);
     FN(tile_args) *t = &plan->tile;
+    FN(walk_tiling) *g = plan->tiling;
     plan->m = w->m;
     plan->segments = w->segments->count;
-    plan->tiling[1].units = 0;
-    FN(make_tiling)(w, (int)b->units, &plan->tiling[0]);
-    plan->most = plan->tiling[0].panels;
+    plan->range = FN(range_of)(w);
+    FN(make_tiling)(w, (int)b->units, &g[0]);
+    if (tail)
+        FN(make_tiling)(w, tail, &g[1]);
+    plan->most = g[0].most_panels;
     if (w->m <= EPILOGUE_CHAINS / 2 && !w->out && (b->units == 1 || (b->gates == 1 && w->m == 1)) &&
-        (TILE_SLICED || !plan->tiling[0].far))
+        (TILE_SLICED || !g[0].far))
         plan->most = FRNN_MAX(plan->most, EPILOGUE_CHAINS / (w->m * b->units));
+    plan->one_tile = g[0].tiles == 1 && (!tail || g[1].tiles == 1);
+    plan->joined = tail && b->gates == 1 && b->units == 4 && w->m <= 2 && FN(tiles_tail)[w->m][1][tail];
+    if (plan->joined)
+        plan->most = FRNN_MIN(plan->most, EPILOGUE_CHAINS / 4 - 1);
     t->row_size = w->row_size;
     t->init = w->init;
     t->slice = 0;
@@ -263,23 +333,35 @@ static FRNN_NOINLINE void FN(make_plan)(const FN(walk_args) *w, FN(walk_plan) *p
     t->fetch_lines = 0;
 }
 
-/* Panels p to p + NP - 1 over all rows, a tile of `context` at a time. An epilogue gets as many rows as it takes, and where
- * that is all of them, all these panels: its chains are long, and between two epilogues a processor waits for the end of one. */
-FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context)
+/* What a call of tiles moves, or where it begins: `count` tiles from `row` on and n panels from p on. */
+FRNN_INLINE void FN(aim_tiles)(const FN(walk_args) *w, const FN(walk_tiling) *g, FN(tile_args) *t, int64_t row,
+                               int64_t count, int slices, int64_t p, int n, int whole, vec *acc)
+{
+    t->count = count;
+    t->slices = slices;
+    t->rows = (const char *)w->rows + (size_t)row * w->row_size;
+    t->unit = p * w->b->units * VL;
+    t->init_offset = w->init_gate ? g->init_offset : NULL;
+    t->out = whole ? w->out + row : NULL;
+    t->out_offset = whole ? g->out_offset : NULL;
+    t->acc = acc;
+    t->fetch_line = p * w->fetch_lines;
+    if (w->fetch_lines)
+        t->fetch_lines = FN(tile_count)(n * w->fetch_lines, FRNN_MAX(t->segments, 1) * slices);
+}
+
+/* Panels p to p + NP - 1 over all rows, a tile of `context` at a time. An epilogue gets as many rows as it takes. */
+static void FN(walk_rows)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context)
 {
     FN(walk_plan) *plan = context;
     FN(tile_args) *t = &plan->tile;
-    const frnn_panels *b = w->b;
-    const int units = (int)FN(panel_units)(b, p);
-    FN(walk_tiling) *g = &plan->tiling[units < b->units];
-    if (!g->units)
-        FN(make_tiling)(w, units, g);
-    const int NV = g->NV;
-    const int whole = w->out && ((p + NP - 1) * b->units + units) * VL <= w->out_n;
+    const FN(walk_tiling) *g = &plan->tiling[p >= plan->range.full];
+    const int NV = g->NV, units = g->units;
+    const int whole = w->out && ((p + NP - 1) * w->b->units + units) * VL <= w->out_n;
     vec acc[EPILOGUE_CHAINS * 4];
-    t->k_stride = b->format == FRNN_PANELS_OF_COLUMNS ? b->row : TILE_SLICE(NV) * VL;
     t->acc_stride = NV;
     if (g->far && !TILE_SLICED) {
+        t->k_stride = g->k_stride;
         FN(walk_panel_far)(w, epilogue, p, *t, w->init_gate ? g->init_offset : NULL, whole ? g->out_offset : NULL);
         return;
     }
@@ -288,59 +370,52 @@ FRNN_INLINE void FN(walk_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, 
         const int64_t end = whole ? g->tiles : tile + g->epilogue_tiles + (e < g->epilogues_longer);
         const int64_t taller = FRNN_MIN(FRNN_MAX(g->longer - tile, 0), end - tile); /* tiles of this epilogue */
         const int64_t together = (end - tile) * g->rows + taller;                   /* rows */
-        for (int done = 0, n; done < NP; done += n) {
-            n = FRNN_MIN(g->panels, NP - done);
-            const int j = w->backwards ? NP - done - n : done;
-            FN(point_segments)(w, t, p + j);
-            for (int64_t i = tile, above = 0; i < end;) {
-                const int R = (int)(g->rows + (i < g->longer)), width = R > TILE_ROWS(NV) ? TILE_SLICE(NV) : NV;
-                /* Anew for every call, which moves some of it. */
-                t->count = i < g->longer ? taller : end - i;
-                t->slices = NV / width;
-                t->rows = (const char *)w->rows + (size_t)(row + above) * w->row_size;
-                t->unit = (p + j) * b->units * VL;
-                t->init_offset = w->init_gate ? g->init_offset : NULL;
-                t->out = whole ? w->out + row + above : NULL;
-                t->out_offset = whole ? g->out_offset : NULL;
-                t->acc = acc + (j * together + above) * NV;
-                t->fetch_line = (p + j) * w->fetch_lines;
-                if (w->fetch_lines)
-                    t->fetch_lines = FN(tile_count)(n * w->fetch_lines, FRNN_MAX(t->segments, 1) * t->slices);
-                const int streamed = g->far && i == 0 && FN(tiles_far)[R][width];
-                (streamed ? FN(tiles_far)[R][width] : FN(tiles)[R][width][n])(t);
-                i += t->count;
-                above += t->count * R;
+        for (int done = 0; done < NP; done++) {
+            const int j = w->backwards ? NP - 1 - done : done;
+            FN(point_segments)(w, t, 0, p + j, g->k_stride);
+            for (int64_t i = tile, above = 0, count; i < end; i += count) {
+                const int R = (int)(g->rows + (i < g->longer)), width = R > g->whole_rows ? TILE_SLICE(NV) : NV;
+                count = i < g->longer ? taller : end - i;
+                FN(aim_tiles)(w, g, t, row + above, count, 1 + (width < NV), p + j, 1, whole,
+                              acc + (j * together + above) * NV);
+                above += count * R;
+                (g->far && i == 0 && FN(tiles_far)[R][width] ? FN(tiles_far)[R][width] : FN(tiles)[R][width][1])(t);
             }
         }
         if (!whole)
-            FN(walk_finish)(w, epilogue, row, (int)together, p, NP, units, acc);
+            FN(walk_finish)(w, epilogue, row, (int)together, p, NP, units, units, acc);
         tile = end;
         row += together;
     }
 }
 
-/* The panels of units unit0 to unit1, `most` at a time where they are full: the last one may stand alone. Backwards, every
- * other step (frnn_is_backwards): what the step before touched last is still in the cache, and weights larger than it are not
- * fetched whole again. The order of panels does not change any sum. */
-typedef void (*FN(group))(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context);
-
-FRNN_INLINE void FN(walk_groups)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t most, FN(group) group,
-                                 void *context)
+/* The same where one tile takes all rows, of several panels: one or two rows have too few chains in one, or in a shorter one. An
+ * epilogue gets all these panels: its chains are long, and between two epilogues a processor waits for the end of one. */
+static void FN(walk_few_rows)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t p, int NP, void *context)
 {
-    const frnn_panels *b = w->b;
-    const int64_t width = b->units * VL, first = w->unit0 ? w->unit0 / width : 0;
-    const int64_t last = (w->unit1 + width - 1) / width;
-    if (w->m == 0 || first == last)
-        return;
-    const int64_t full = FN(panel_units)(b, last - 1) == b->units ? last : last - 1;
-    for (int64_t done = 0, NP; done < last - first; done += NP) {
-        const int64_t begin = first + done, end = last - done;
-        if (w->backwards)
-            NP = end > full ? 1 : FRNN_MIN(most, end - first);
-        else
-            NP = begin < full ? FRNN_MIN(most, full - begin) : 1;
-        group(w, epilogue, w->backwards ? end - NP : begin, (int)NP, context);
+    FN(walk_plan) *plan = context;
+    FN(tile_args) *t = &plan->tile;
+    const FN(walk_tiling) *g = &plan->tiling[p >= plan->range.full];
+    const int NV = g->NV, R = (int)w->m, width = R > g->whole_rows ? TILE_SLICE(NV) : NV;
+    const int tail = NP > 1 && p + NP > plan->range.full ? plan->tiling[1].units : 0, last = tail ? tail : g->units;
+    const int whole = w->out && ((p + NP - 1) * w->b->units + last) * VL <= w->out_n;
+    vec acc[EPILOGUE_CHAINS * 4];
+    t->acc_stride = NV;
+    for (int done = 0, n; done < NP; done += n) {
+        n = tail && R > 1 ? NP : (int)FN(walk_part)(NP - done, g->panels, g->most_panels);
+        const int j = w->backwards ? NP - done - n : done;
+        FN(point_segments)(w, t, 0, p + j, g->k_stride);
+        FN(aim_tiles)(w, g, t, 0, 1, 1 + (width < NV), p + j, n, whole, acc + j * R * NV);
+        if (tail && j + n == NP) {
+            FN(point_segments)(w, t, 1, p + NP - 1, plan->tiling[1].k_stride);
+            FN(tiles_tail)[R][n - 1][tail](t);
+        } else {
+            const int streamed = g->far && n == 1 && FN(tiles_far)[R][width];
+            (streamed ? FN(tiles_far)[R][width] : FN(tiles)[R][width][n])(t);
+        }
     }
+    if (!whole)
+        FN(walk_finish)(w, epilogue, 0, R, p, NP, g->units, last, acc);
 }
 
 static FRNN_NOINLINE void FN(walk_tiles)(const FN(walk_args) *w, FN(epilogue) epilogue)
@@ -350,7 +425,12 @@ static FRNN_NOINLINE void FN(walk_tiles)(const FN(walk_args) *w, FN(epilogue) ep
         return;
     if (!w->plan || plan->m != w->m || plan->segments != w->segments->count)
         FN(make_plan)(w, plan);
-    FN(walk_groups)(w, epilogue, plan->most, FN(walk_panels), plan);
+    else if (plan->range.unit0 != w->unit0 || plan->range.unit1 != w->unit1)
+        plan->range = FN(range_of)(w);
+    if (plan->one_tile && (TILE_SLICED || !plan->tiling[0].far))
+        FN(walk_groups)(w, epilogue, &plan->range, plan->most, plan->joined, FN(walk_few_rows), plan);
+    else
+        FN(walk_groups)(w, epilogue, &plan->range, plan->most, 0, FN(walk_rows), plan);
 }
 
 /* borrowed_tpl.h */
