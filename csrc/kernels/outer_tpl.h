@@ -99,10 +99,21 @@ FRNN_INLINE void FN(outer_prefetch)(const void *const *rows, int64_t k, int64_t 
 
 static void FN(outer_pack)(const frnn_outer_operand *b, int64_t rows, int64_t column, int64_t width, real *out)
 {
+    const void *const *const from = b->rows; /* which the compiler would read again after every store, as the offset */
+    const int64_t offset = b->offset + column;
+    const int whole = !b->mask && width == OUTER_NV * VL;
     for (int64_t k = 0; k < rows; k++) {
-        const real *row = (const real *)b->rows[k] + b->offset + column;
+        const real *row = (const real *)from[k] + offset;
+        if (whole) {
+            FN(outer_prefetch)(from, k, rows, offset, OUTER_NV * VL);
+#pragma GCC unroll 4
+            for (int v = 0; v < OUTER_NV; v++)
+                v_store(out + v * VL, v_load(row + v * VL));
+            out += OUTER_NV * VL;
+            continue;
+        }
         const real *mask = b->mask ? (const real *)b->mask[k] + column : NULL;
-        FN(outer_prefetch)(b->rows, k, rows, b->offset + column, width);
+        FN(outer_prefetch)(from, k, rows, offset, width);
         for (int64_t u = 0; u < width; u += VL, out += VL) {
             const vec bv = FN(load_exact)(row, u, width);
             v_store(out, mask ? bv * FN(load_exact)(mask, u, width) : bv);
@@ -129,10 +140,15 @@ static int FN(outer_group)(const frnn_outer *q, int *operand, int64_t *column, r
 
 static void FN(outer_copy)(const frnn_outer *q, int64_t column, int64_t width, real *out)
 {
-    for (int64_t k = 0; k < q->rows; k++, out += OUTER_LD) {
-        FN(outer_prefetch)(q->a, k, q->rows, column, width);
-        for (int64_t u = 0; u < width; u += VL)
-            v_store(out + u, FN(load_exact)((const real *)q->a[k] + column, u, width));
+    const void *const *const a = q->a;
+    const int64_t rows = q->rows, whole = width / VL * VL;
+    for (int64_t k = 0; k < rows; k++, out += OUTER_LD) {
+        const real *row = (const real *)a[k] + column;
+        FN(outer_prefetch)(a, k, rows, column, width);
+        for (int64_t u = 0; u < whole; u += VL)
+            v_store(out + u, v_load(row + u));
+        if (whole < width)
+            v_store(out + whole, v_load_n(row + whole, (int)(width - whole)));
     }
 }
 
