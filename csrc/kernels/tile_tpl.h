@@ -102,7 +102,8 @@ FRNN_INLINE void FN(tile_terms)(const int R, const int NV, const int NP, const i
                                 const real *const a[], const real *b, int64_t k_stride, int64_t panel_stride,
                                 int64_t slice_stride, const real *tail, int64_t tail_stride, vec acc[])
 {
-    const real *end[TILE_MAX_ROWS], *panel[4];
+    const real *end[TILE_MAX_ROWS];
+    const real *panel[4]; /* of three panels and more, whose offsets do not fit the registers */
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
         end[r] = a[r] + n;
@@ -117,12 +118,13 @@ FRNN_INLINE void FN(tile_terms)(const int R, const int NV, const int NP, const i
     for (int64_t k = -n; k != 0; k++) {
 #pragma GCC unroll 2
         for (int v = 0; STREAMED && v < NV; v += 2)
-            __builtin_prefetch((const char *)(panel[0] + v / 2 * slice_stride) + TILE_STREAM_AHEAD);
+            __builtin_prefetch((const char *)(b + v / 2 * slice_stride) + TILE_STREAM_AHEAD);
 #pragma GCC unroll 4
         for (int p = 0; p < NP; p++) {
-            FN(tile_term)(R, NV, end, k, panel[p], slice_stride, acc + p * R * NV);
+            FN(tile_term)(R, NV, end, k, NP > 2 ? panel[p] : b + p * panel_stride, slice_stride, acc + p * R * NV);
             panel[p] += k_stride;
         }
+        b += k_stride;
         if (TAIL) {
             FN(tile_term)(R, TAIL, end, k, tail, 2 * VL, acc + NP * R * NV);
             tail += tail_stride;
