@@ -25,6 +25,7 @@
 #include "kernels/tile_tpl.h"
 #include "kernels/pack_tpl.h"
 #include "kernels/walk_tpl.h"
+#include "kernels/walk_tiles_tpl.h"
 #include "kernels/borrowed_tpl.h"
 #if REAL_IS_FLOAT
 #include "kernels/quantized_tpl.h"
