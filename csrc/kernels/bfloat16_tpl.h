@@ -115,7 +115,7 @@ static void FN(bfloat16_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, i
                 FN(bfloat16_tiles)[R][NV][n](&t);
             }
         }
-        FN(walk_finish)(w, epilogue, row, R, p, NP, units, units, acc);
+        FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
     }
 }
 

@@ -127,7 +127,7 @@ static void FN(borrowed_panel)(const FN(walk_args) *w, FN(epilogue) epilogue, in
                 a[r] = FN(walk_operand)(w, joint, row + r);
             FN(borrowed)[R](joint ? w->joint : w->b, p, units, a, acc);
         }
-        FN(walk_finish)(w, epilogue, row, R, p, NP, units, units, acc);
+        FN(walk_finish)(w, epilogue, row, R, p, NP, units, acc);
         row += R;
     }
 }
@@ -156,7 +156,7 @@ static void FN(borrowed_tail)(const FN(walk_args) *w, FN(epilogue) epilogue, int
             for (int64_t k = 0; k < segments->length; k++, column += b->row)
                 sum = v_fma(v_splat(a[k]), v_load_n(column, there), sum);
         }
-        FN(walk_finish)(w, epilogue, row, 1, unit / VL, 1, 1, 1, &sum);
+        FN(walk_finish)(w, epilogue, row, 1, unit / VL, 1, 1, &sum);
     }
 }
 

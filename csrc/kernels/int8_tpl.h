@@ -236,7 +236,7 @@ static void FN(int8_panels)(const FN(walk_args) *w, FN(epilogue) epilogue, int64
         FN(walk_start)(w, chunk->first + row, R, p, NP, units, acc);
         for (int j = 0; j < NP; j++)
             FN(int8_panel)(w->b, chunk, row, R, p + j, NV, acc + j * R * NV);
-        FN(walk_finish)(w, epilogue, chunk->first + row, R, p, NP, units, units, acc);
+        FN(walk_finish)(w, epilogue, chunk->first + row, R, p, NP, units, acc);
     }
 }
 

@@ -115,7 +115,7 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
                     FN(tiles_far)[R][NV](&t);
                 }
                 if (last && !t.out_offset)
-                    FN(walk_finish)(w, epilogue, row, R, p, 1, units, units, sums);
+                    FN(walk_finish)(w, epilogue, row, R, p, 1, units, sums);
             }
         }
     }
@@ -259,7 +259,7 @@ static void FN(walk_rows)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t
             }
         }
         if (!whole)
-            FN(walk_finish)(w, epilogue, row, (int)together, p, NP, units, units, acc);
+            FN(walk_finish)(w, epilogue, row, (int)together, p, NP, units, acc);
         tile = end;
         row += together;
     }
@@ -291,7 +291,7 @@ static void FN(walk_few_rows)(const FN(walk_args) *w, FN(epilogue) epilogue, int
         }
     }
     if (!whole)
-        FN(walk_finish)(w, epilogue, 0, R, p, NP, g->units, last, acc);
+        FN(walk_finish)(w, epilogue, 0, R, p, NP, last, acc);
 }
 
 static FRNN_NOINLINE void FN(walk_tiles)(const FN(walk_args) *w, FN(epilogue) epilogue)

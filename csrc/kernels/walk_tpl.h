@@ -57,7 +57,7 @@ FRNN_INLINE void FN(walk_start)(const FN(walk_args) *w, int64_t row, int R, int6
 
 /* Where they go in the end: rows that take whole vectors, or the epilogue. The last panel has `last` vectors a gate. */
 FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, int64_t row, int R, int64_t p, int NP,
-                                 int units, int last, const vec *acc)
+                                 int last, const vec *acc)
 {
     const frnn_panels *b = w->b;
     const int64_t vectors = (NP - 1) * b->units + last;
@@ -65,13 +65,13 @@ FRNN_INLINE void FN(walk_finish)(const FN(walk_args) *w, FN(epilogue) epilogue, 
         for (int j = 0; j < NP; j++)
             for (int r = 0; r < R; r++)
                 for (int64_t g = 0; g < b->gates; g++)
-                    for (int u = 0; u < (j < NP - 1 ? units : last); u++)
+                    for (int u = 0; u < (j < NP - 1 ? b->units : last); u++)
                         v_store((real *)w->out[row + r] + w->out_gate[g] + ((p + j) * b->units + u) * VL, *acc++);
     } else if (b->units == 1 || (b->gates == 1 && R == 1)) {
         epilogue(w->step, row, R, p * b->units * VL, (int)vectors, acc);
     } else {
-        for (int j = 0; j < NP; j++, acc += R * b->gates * units)
-            epilogue(w->step, row, R, (p + j) * b->units * VL, j < NP - 1 ? units : last, acc);
+        for (int j = 0; j < NP; j++, acc += R * b->gates * b->units)
+            epilogue(w->step, row, R, (p + j) * b->units * VL, j < NP - 1 ? (int)b->units : last, acc);
     }
 }
 
