@@ -4,7 +4,8 @@
  * A call takes one chunk of rows. Of that, columns of b are packed into panels of OUTER_NV vectors, a group of panels at a time,
  * whatever operands they belong to; then blocks of columns of a are copied side by side (rows lie a power of two apart,
  * which a cache likes badly) and meet every panel of the group. A tile of out is read, summed over the chunk in registers
- * and written back, so cutting the rows into chunks does not change the order of summation.
+ * and written back, so cutting the rows into chunks does not change the order of summation. A few rows need no panels:
+ * outer_few.
  */
 
 #define OUTER_R 6
@@ -78,6 +79,57 @@ OUTER_VARIANTS(DEFINE_OUTER)
 static void (*const FN(outer_tiles)[OUTER_R + 1][5])(const real *, const real *, int64_t, real *, int64_t, int, int) = {
 #define OUTER_ENTRY(R, NV) [R][NV] = FN(outer_##R##x##NV),
     OUTER_VARIANTS(OUTER_ENTRY)
+#undef OUTER_ENTRY
+};
+
+/* Columns of a [K][OUTER_LD] meet the rows of b as they lie, one row of out after the other: a tile of so few terms would be over
+ * before it has begun. */
+#define OUTER_FEW 8
+FRNN_INLINE void FN(outer_few_body)(const int K, const real *FRNN_RESTRICT a, const frnn_outer_operand *b,
+                                    int64_t width, real *FRNN_RESTRICT out, int overwrite)
+{
+    const real *rows[OUTER_FEW];
+    const int64_t n = b->n, whole = n / VL * VL;
+#pragma GCC unroll 8
+    for (int k = 0; k < K; k++)
+        rows[k] = (const real *)b->rows[k] + b->offset;
+    for (int64_t i = 0; i < width; i++, out += n) {
+        vec factor[OUTER_FEW];
+#pragma GCC unroll 8
+        for (int k = 0; k < K; k++)
+            factor[k] = v_splat(a[k * OUTER_LD + i]);
+        for (int64_t u = 0; u < whole; u += VL) {
+            vec sum = overwrite ? v_zero() : v_load(out + u);
+#pragma GCC unroll 8
+            for (int k = 0; k < K; k++)
+                sum = v_fma(factor[k], v_load(rows[k] + u), sum);
+            v_store(out + u, sum);
+        }
+        if (whole < n) {
+            const int left = (int)(n - whole);
+            vec sum = overwrite ? v_zero() : v_load_n(out + whole, left);
+#pragma GCC unroll 8
+            for (int k = 0; k < K; k++)
+                sum = v_fma(factor[k], v_load_n(rows[k] + whole, left), sum);
+            v_store_n(out + whole, sum, left);
+        }
+    }
+}
+
+/* X(K): every one there is. */
+#define OUTER_FEW_VARIANTS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#define DEFINE_OUTER(K)                                                                                                \
+    static FRNN_NOINLINE void FN(outer_few_##K)(const real *a, const frnn_outer_operand *b, int64_t width, real *out,  \
+                                                int overwrite)                                                         \
+    {                                                                                                                  \
+        FN(outer_few_body)(K, a, b, width, out, overwrite);                                                            \
+    }
+OUTER_FEW_VARIANTS(DEFINE_OUTER)
+#undef DEFINE_OUTER
+
+static void (*const FN(outer_few)[OUTER_FEW + 1])(const real *, const frnn_outer_operand *, int64_t, real *, int) = {
+#define OUTER_ENTRY(K) [K] = FN(outer_few_##K),
+    OUTER_FEW_VARIANTS(OUTER_ENTRY)
 #undef OUTER_ENTRY
 };
 
@@ -240,6 +292,14 @@ static void FN(outer_plan_fetch)(const frnn_outer *q, const frnn_outer_block *bl
     f->rows_per_tile = FN(tile_count)(f->regions * count, FRNN_MAX(tiles, 1));
 }
 
+static int FN(outer_is_few)(const frnn_outer *q)
+{
+    int masked = 0;
+    for (int o = 0; o < q->operands; o++)
+        masked |= q->b[o].mask != NULL;
+    return q->rows > 0 && q->rows <= OUTER_FEW && !masked;
+}
+
 static void FN(outer)(const frnn_outer *q)
 {
     real *const a = q->scratch, *const b = a + OUTER_CHUNK * OUTER_LD;
@@ -247,8 +307,9 @@ static void FN(outer)(const frnn_outer *q)
     FN(outer_fetch) fetch;
     int operand = 0, first_group = 1;
     int64_t column = 0;
+    const int few = FN(outer_is_few)(q);
     do {
-        const int count = FN(outer_group)(q, &operand, &column, b, panels);
+        const int count = few ? 0 : FN(outer_group)(q, &operand, &column, b, panels);
         for (const frnn_outer_block *block = q->block; block < q->block + q->blocks; block++) {
             const int64_t step = FN(outer_part)(block);
             for (int64_t i0 = 0; i0 < block->m; i0 += step) {
@@ -261,7 +322,11 @@ static void FN(outer)(const frnn_outer *q)
                                    block->column_sum[1] ? (real *)block->column_sum[1] + i0 : NULL);
                 if (first_group && q->row_sum && block->row_sums)
                     FN(outer_row_sums)(a, q->rows, block->a_offset + i0, width, q->row_sum);
-                for (int64_t i = 0; i < tiles; i++) {
+                for (int o = 0; few && o < q->operands; o++)
+                    if (block->out[o] && q->b[o].n)
+                        FN(outer_few)[q->rows](a, &q->b[o], width, (real *)block->out[o] + i0 * q->b[o].n,
+                                               q->overwrite);
+                for (int64_t i = 0; i < tiles && count; i++) {
                     const int64_t first = FN(tile_begin)(width, tiles, i);
                     const int64_t R = FN(tile_begin)(width, tiles, i + 1) - first;
                     for (const FN(outer_panel) *p = panels; p < panels + count; p++) {
@@ -276,5 +341,5 @@ static void FN(outer)(const frnn_outer *q)
             }
         }
         first_group = 0;
-    } while (operand < q->operands);
+    } while (!few && operand < q->operands);
 }
