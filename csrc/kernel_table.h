@@ -129,7 +129,7 @@ typedef struct frnn_step_forward {
     int training;         /* fill `saved` for backward */
     int backwards;        /* panels from the last to the first (frnn_is_backwards) */
     int zoneout_h, zoneout_c;
-    char *walk_plans; /* walk_plan_bytes, zeros before the first step: what only changes with m is worked out once */
+    char *walk_plans; /* two of walk_plan_bytes: what only changes with m. A first int64 of 0: not worked out */
 } frnn_step_forward;
 
 /* One batch row of one step, backward. */

@@ -69,7 +69,7 @@ static void carve_thread(const backward_job *job, frnn_arena *arena, backward_wo
     w->dx_out = frnn_take(arena, sizeof *w->dx_out * window_rows);
     w->dx_row = frnn_take(arena, sizeof *w->dx_row * window_rows);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
-    w->walk_plans = frnn_take(arena, plan->kernels->walk_plan_bytes);
+    w->walk_plans = frnn_take_walk_plans(plan, arena);
     w->turned = frnn_take_turned(&q->layer, plan, plan->G * plan->H, arena);
 }
 
@@ -369,7 +369,6 @@ static void backward_thread(void *context, int index, int threads)
                                .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                                .zoneout_c = q->zoneout_c != NULL,
                                .walk_plans = w.walk_plans};
-    memset(w.walk_plans, 0, plan->kernels->walk_plan_bytes);
     int64_t queued = 0, steps_queued = 0, amidst = 0;
     const int regular = frnn_is_regular(plan, q);
     for (int64_t s = q->T - 1 - job->begin; s >= q->T - job->end; s--) {

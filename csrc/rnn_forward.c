@@ -62,7 +62,7 @@ static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work
     w->masked_x = frnn_take(arena, q->input_mask ? size * window_rows * (size_t)plan->I : 0);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
     w->saved = frnn_take(arena, q->training ? 0 : size * rows * (size_t)plan->saved_stride);
-    w->walk_plans = frnn_take(arena, plan->kernels->walk_plan_bytes);
+    w->walk_plans = frnn_take_walk_plans(plan, arena);
     w->turned = frnn_take_turned(&q->layer, plan, plan->H, arena); /* P is at most H */
     w->turned_x = frnn_take_turned(&q->layer, plan, plan->I, arena);
 }
@@ -307,7 +307,6 @@ static void forward_thread(void *context, int index, int threads)
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL,
                               .walk_plans = w.walk_plans};
-    memset(w.walk_plans, 0, plan->kernels->walk_plan_bytes);
     const int regular = frnn_is_regular(plan, q);
     int64_t amidst = 0;
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {

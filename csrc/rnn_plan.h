@@ -101,6 +101,16 @@ FRNN_INLINE frnn_panels frnn_with_space(frnn_panels panels, void *turned)
     return panels;
 }
 
+/* Room for what kernels work out once for all steps (frnn_step_forward), with nothing worked out yet. */
+FRNN_INLINE char *frnn_take_walk_plans(const frnn_plan *plan, frnn_arena *arena)
+{
+    const size_t bytes = plan->kernels->walk_plan_bytes;
+    char *plans = frnn_take(arena, 2 * bytes);
+    for (int i = 0; plans && i < 2; i++)
+        *(int64_t *)(plans + (size_t)i * bytes) = 0;
+    return plans;
+}
+
 /* A barrier for the threads of each part of the rows. */
 frnn_barrier *frnn_take_barriers(const frnn_shares *shares, frnn_arena *arena);
 frnn_share frnn_share_of(const frnn_plan *plan, const frnn_shares *shares, int thread);

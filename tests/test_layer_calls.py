@@ -150,7 +150,7 @@ def test_the_backend_leaves_what_it_would_have_to_convert(cell: str) -> None:
     for other in states:
         assert native.layer_forward(packed, x, other) is None
         saved = native.layer_forward(packed, x, state, training=True)[2]
-        grads = [None if p is None else p.grad for p in layer._parameters_of(0)]
+        grads = [None if p is None else p.grad for p in layer._packs[0].parameters(layer)]
         assert native.layer_backward(saved, dy, other, grads, True, False) is None
         assert native.layer_backward(saved, dy[0], state, grads, True, False) is None
         assert native.layer_backward(saved, None, state, grads, True, False) is None

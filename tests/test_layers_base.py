@@ -326,12 +326,12 @@ def count() -> Any:
         """A cache over one parameter that counts how often it packs."""
 
         def __init__(self) -> None:
-            self.cache, self.parameter, self.made = PackCache(), Parameter([1.0]), 0
+            self.cache, self.parameter, self.made = PackCache(("parameter", None)), Parameter([1.0]), 0
 
         def get(self, training: bool = False) -> Any:
-            return self.cache.get(active(), (self.parameter, None), training, self.pack)
+            return self.cache.get(active(), self, training)
 
-        def pack(self, engine: Any, values: list[Any], training: bool, borrow: bool) -> Any:
+        def _pack(self, engine: Any, values: list[Any], training: bool, borrow: bool) -> Any:
             assert engine is active() and values[1] is None and not borrow
             self.made += 1
             return values[0].copy(), training

@@ -1,6 +1,6 @@
 """Types of the compiled engine; what each name does stands in docs/protocols.md."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ class PackedLinear:
 
 def pack_weights(
     cell: str,
-    weights: CellWeights,
+    weights: Iterable[Array | None],
     training: bool = False,
     format: str | None = None,
     borrow: bool = False,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,7 +29,7 @@ from fastrnn._types import CELL_COUNTS, Array, CellWeights
 from fastrnn.layers._regularisation import Regularisation, dropout_mask
 from fastrnn.layers._sequence import SequenceInput, read_sequence
 from fastrnn.layers._state import State, StateLayout
-from fastrnn.layers._weights import INITS, CellNames, cell_names, initial_weights
+from fastrnn.layers._weights import INITS, cell_names, initial_weights
 from fastrnn.layers.base import Layer, PackCache, Parameter, float_dtype
 from fastrnn.layers.parameter import Gradients, worth_borrowing
 
@@ -64,8 +63,6 @@ class RecurrentStack(Layer):
     recurrent: ClassVar[bool] = True
     uses_lengths: ClassVar[bool] = True
     _can_quantize: ClassVar[bool] = True
-
-    _absent: ClassVar[None] = None  # stands for the parameters that a layer does not have
 
     num_directions: int
     """D, 2 if bidirectional, else 1."""
@@ -123,8 +120,6 @@ class RecurrentStack(Layer):
         one = self.num_layers == 1 and not self.bidirectional
         quiet = regularisation.is_off and not regularisation.weight_dropout
         self._plain = one and not self.batch_first and quiet
-        self._names: list[CellNames] = []
-        self._lookups: list[Callable[[RecurrentStack], Any]] = []
         self._packs: list[PackCache] = []
         self._sizes: list[int] = []  # of the weights of each state
         for k in range(self.num_layers):
@@ -143,9 +138,7 @@ class RecurrentStack(Layer):
                 for name, array in zip(names, weights, strict=True):
                     if name is not None:
                         setattr(self, name, Parameter(array, self.dtype))
-                self._names.append(names)
-                self._lookups.append(attrgetter(*(name or "_absent" for name in names)))
-                self._packs.append(PackCache())
+                self._packs.append(PackCache(names))
                 self._sizes.append(weights.weight_ih.size + weights.weight_hh.size)
 
     # Computing
@@ -187,11 +180,11 @@ class RecurrentStack(Layer):
         TypeError
             If something is not numeric, lengths are not integers or resets not boolean.
         """
-        training = self.training
         if self._plain and resets is None:
             done = self._run_plain(x, state, lengths)
             if done is not None:
                 return done
+        training = self.training
         source = read_sequence(
             x,
             self.input_size,
@@ -253,11 +246,12 @@ class RecurrentStack(Layer):
 
         A step of one row takes a microsecond, and the questions of the general way take several.
         """
-        if type(x) is not np.ndarray or x.ndim != 3 or x.dtype != self.dtype:
-            return None
-        module, training = backend.active(), self.training
-        few = training and worth_borrowing(x.shape[0], x.shape[1], self._sizes[0])
-        packed = self._packs[0].get(module, self._lookups[0](self), training, self._pack, few)
+        module, training, few = backend.active(), self.training, False
+        if training:
+            if type(x) is not np.ndarray or x.ndim != 3:
+                return None
+            few = worth_borrowing(x.shape[0], x.shape[1], self._sizes[0])
+        packed = self._packs[0].get(module, self, training, few)
         done = module.layer_forward(packed, x, state, lengths, training, self.checkpoint_every)
         if done is None:
             return None
@@ -306,7 +300,7 @@ class RecurrentStack(Layer):
         context: _Context | tuple[ModuleType, Any, tuple[int, ...]] = self._pop()
         if type(context) is tuple:
             module, saved, shape = context
-            gradients = Gradients(self._parameters_of(0))
+            gradients = Gradients(self._packs[0].parameters(self))
             done: tuple[Any, State] | None = module.layer_backward(
                 saved, dy, dstate, gradients.arrays, need_dx, gradients.overwrite
             )
@@ -408,33 +402,27 @@ class RecurrentStack(Layer):
 
     # Weights
 
-    def _parameters_of(self, s: int) -> tuple[Parameter | None, ...]:
-        """Look up the parameters of state s in the order of CellWeights (they may be replaced)."""
-        parameters: tuple[Parameter | None, ...] = self._lookups[s](self)
-        return parameters
-
     def _packed(self, s: int, training: bool, T: int = 0, N: int = 0) -> tuple[Any, Array | None]:
         """Return the packed weights of state s, for T steps of N rows, and the mask on its ``weight_hh``."""
-        parameters = self._parameters_of(s)
         p = self.regularisation.weight_dropout
         if training and p:
             # Other weights in every call: nothing to cache.
-            weight_hh: Parameter = getattr(self, self._names[s].weight_hh)
-            mask = dropout_mask(self._rng, weight_hh.shape, p, self.dtype)
-            weights = CellWeights._make([None if w is None else w.value for w in parameters])
-            masked = weights._replace(weight_hh=weight_hh.value * mask)
+            values = [None if w is None else w.value for w in self._packs[s].parameters(self)]
+            weights = CellWeights._make(values)
+            mask = dropout_mask(self._rng, weights.weight_hh.shape, p, self.dtype)
+            masked = weights._replace(weight_hh=weights.weight_hh * mask)
             return self._pack(backend.active(), masked, True, False), mask
         few = training and worth_borrowing(T, N, self._sizes[s])
-        return self._packs[s].get(backend.active(), parameters, training, self._pack, few), None
+        return self._packs[s].get(backend.active(), self, training, few), None
 
     def _pack(self, engine: ModuleType, weights: Sequence[Array | None], training: bool, borrow: bool) -> Any:
-        return engine.pack_weights(self.cell, CellWeights._make(weights), training, self.quantized, borrow)
+        return engine.pack_weights(self.cell, weights, training, self.quantized, borrow)
 
     def _backward_one(
         self, s: int, done: _Pass, run: Callable[..., Any], *args: Any, need_dx: bool, out: Array | None
     ) -> Any:
         """Call the backend's backward for state s with the arrays that gradients are added to."""
-        parameters = self._parameters_of(s)
+        parameters = self._packs[s].parameters(self)
         if done.weight_mask is None:
             gradients = Gradients(parameters)
             grads = CellWeights._make(gradients.arrays)

@@ -58,8 +58,8 @@ class RecurrentCell(Layer):
         self.dtype = float_dtype(dtype)
         self.seed = None if isinstance(seed, np.random.Generator) else seed
         self.init = check_choice("init", init, INITS)
-        self._names = cell_names(cell, "", self.bias, False)
-        self._pack_cache = PackCache()
+        names = cell_names(cell, "", self.bias, False)
+        self._packs = PackCache(names)
         weights = initial_weights(
             np.random.default_rng(seed),
             cell,
@@ -70,7 +70,7 @@ class RecurrentCell(Layer):
             forget_bias=forget_bias,
         )
         self._size = weights.weight_ih.size + weights.weight_hh.size
-        for name, array in zip(self._names, weights, strict=True):
+        for name, array in zip(names, weights, strict=True):
             if name is not None:
                 setattr(self, name, Parameter(array, self.dtype))
 
@@ -85,9 +85,6 @@ class RecurrentCell(Layer):
             "init": self.init,
             **self._quantized_config(),
         }
-
-    def _parameters(self) -> list[Parameter | None]:
-        return [None if name is None else getattr(self, name) for name in self._names]
 
     def _read(self, name: str, value: Any, rows: int, unbatched: bool, own: bool = False) -> Array | None:
         if value is None:
@@ -110,7 +107,7 @@ class RecurrentCell(Layer):
         c0 = self._read(names[1], c, rows, unbatched, training)
         module = backend.active()
         few = training and worth_borrowing(1, rows, self._size)
-        packed = self._pack_cache.get(module, self._parameters(), training, self._pack, few)
+        packed = self._packs.get(module, self, training, few)
         y, _, cn, saved = module.rnn_forward(
             packed, array.reshape(1, rows, self.input_size), h0, c0, training=training
         )
@@ -123,7 +120,7 @@ class RecurrentCell(Layer):
         return h_new, cn
 
     def _pack(self, engine: ModuleType, weights: Sequence[Array | None], training: bool, borrow: bool) -> Any:
-        return engine.pack_weights(self.cell, CellWeights._make(weights), training, self.quantized, borrow)
+        return engine.pack_weights(self.cell, weights, training, self.quantized, borrow)
 
     def _step_back(self, dh: Any, dc: Any, names: tuple[str, str]) -> tuple[Array, Array, Array | None]:
         """Go back one step: gradients of x, h and c."""
@@ -131,7 +128,7 @@ class RecurrentCell(Layer):
         rows, unbatched = context.rows, context.unbatched
         dy = self._read(names[0], dh, rows, unbatched)
         dcn = self._read(names[1], dc, rows, unbatched)
-        gradients = Gradients(self._parameters())
+        gradients = Gradients(self._packs.parameters(self))
         dx, dh0, dc0 = context.module.rnn_backward(
             context.saved,
             None if dy is None else dy[None],

@@ -84,7 +84,7 @@ class Linear(Layer):
         weight, first_bias = _first_weights((self.out_features, self.in_features), init, seed)
         self.weight = Parameter(weight, self.dtype)
         self.bias = Parameter(first_bias, self.dtype) if bias else None
-        self._packs = PackCache()
+        self._packs = PackCache(("weight", "bias"))
 
     def __call__(self, x: Any) -> Array:
         """Map ``x [..., K]`` to ``y [..., O]``.
@@ -101,7 +101,7 @@ class Linear(Layer):
             raise ValueError(f"x must have shape [..., {self.in_features}], got {array.shape}")
         rows = np.asarray(array.reshape(-1, self.in_features), dtype=self.dtype, order="C")
         engine = backend.active()
-        packed = self._packs.get(engine, (self.weight, self.bias), self.training, self._pack)
+        packed = self._packs.get(engine, self, self.training)
         y: Array = engine.linear_forward(packed, rows)
         if self.training:
             self._push((engine, packed, keep(rows, x), array.shape))
@@ -119,7 +119,7 @@ class Linear(Layer):
         """
         engine, packed, rows, shape = self._pop()
         grad = as_gradient(dy, (*shape[:-1], self.out_features), self.dtype)
-        gradients = Gradients((self.weight, self.bias))
+        gradients = Gradients(self._packs.parameters(self))
         dx: Array = engine.linear_backward(
             packed,
             rows,

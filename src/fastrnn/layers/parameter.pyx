@@ -9,11 +9,12 @@ In Cython, since every call of every layer asks these questions: a step of a sma
 """
 
 import copyreg
-import weakref
 
 import numpy as np
 
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
+from cpython.weakref cimport PyWeakref_NewRef
 from libc.stdint cimport int64_t
 
 __all__ = ["Gradients", "PackCache", "Parameter", "as_array", "as_shaped", "float_dtype", "worth_borrowing"]
@@ -21,6 +22,7 @@ __all__ = ["Gradients", "PackCache", "Parameter", "as_array", "as_shaped", "floa
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
+    object PyObject_GenericGetDict(object, void *)
 
 
 cdef enum:
@@ -150,11 +152,11 @@ cdef class Parameter:
         """Whether somebody may hold the array that `data` returned, as of the last look at `version`."""
         return self._held()
 
-    def lend(self, borrower) -> None:
-        """Call ``borrower.settle()``, if it is alive by then, before `data` may be written to."""
+    cdef _lend(self, borrower):
+        """Call ``settle()`` of what this weak reference leads to, if it is still alive, before `data` is written to."""
         if self._borrowers:
             self._borrowers = [b for b in self._borrowers if b() is not None]
-        self._borrowers.append(weakref.ref(borrower))
+        self._borrowers.append(borrower)
 
     cdef _settle(self):
         while self._borrowers:
@@ -310,12 +312,24 @@ cdef bint _same(const Key *a, const Key *b) noexcept:
     return a.count == b.count
 
 
+cdef object _attribute(object layer, object attributes, object name):
+    """What ``getattr`` finds, looked for first where parameters are."""
+    cdef PyObject *item = PyDict_GetItemWithError(attributes, name)
+    return getattr(layer, name) if item == NULL else <object>item
+
+
 cdef class PackCache:
-    """The packed form of some parameters, made again only when one of them or the backend has changed.
+    """The packed form of some parameters of a layer, made again only when one of them or the backend has changed.
 
     Safe to use from many threads at once: at worst two of them pack the same weights.
+
+    Parameters
+    ----------
+    names : tuple of str or None
+        Attributes of the layer that hold a parameter each, or None; None for one that the layer does not have.
     """
 
+    cdef tuple _names
     cdef object _packed
     cdef bint _for_training
     cdef object _engine   # the backend and the instruction set that made it
@@ -323,21 +337,33 @@ cdef class PackCache:
     cdef Key _key
     cdef Key _borrowed    # of the last weights that were borrowed
 
-    def get(self, engine, parameters, bint training, pack, bint borrow=False):
-        """The packed weights; ``pack(engine, values, training, borrow)`` makes them of what parameters hold.
+    def __init__(self, names):
+        self._names = tuple(names)
+        if len(self._names) > MOST_PARAMETERS:
+            raise ValueError(f"names must be at most {MOST_PARAMETERS}, got {len(self._names)}")
+
+    def parameters(self, layer):
+        """What the attributes are now, a tuple in the order of `names`."""
+        attributes = PyObject_GenericGetDict(layer, NULL)
+        return tuple([None if name is None else _attribute(layer, attributes, name) for name in self._names])
+
+    def get(self, engine, layer, bint training, bint borrow=False):
+        """The packed weights; ``layer._pack(engine, values, training, borrow)`` makes them of what parameters hold.
 
         A pack for training serves inference too. For a call that is hardly worth packing there is `borrow`: a
         pack of weights that are seen for the first time may then read them where they are (``borrowed``).
         """
         # The key is read before the data: a change in between is packed now and found again next time.
         isa = engine.current_isa()
+        attributes = PyObject_GenericGetDict(layer, NULL)
         cdef Key key
         cdef bint held = False
         key.count = 0
-        for item in parameters:
+        for name in self._names:
+            if name is None:
+                continue
+            item = _attribute(layer, attributes, name)
             if item is not None:
-                if key.count == MOST_PARAMETERS:
-                    raise ValueError(f"parameters must be at most {MOST_PARAMETERS}")
                 key.versions[key.count] = (<Parameter?>item)._look()
                 held |= (<Parameter>item)._held()
                 key.count += 1
@@ -346,13 +372,15 @@ cdef class PackCache:
             return self._packed
         self._packed = None  # the new pack may then lie where the old one did
         borrow = borrow and not held and not (known and _same(&key, &self._borrowed))
+        cdef tuple parameters = self.parameters(layer)
         values = [None if item is None else (<Parameter>item)._value for item in parameters]
-        packed = pack(engine, values, training, borrow)
+        packed = layer._pack(engine, values, training, borrow)
         borrow = borrow and packed.borrowed
         if borrow:
+            borrower = PyWeakref_NewRef(packed, None)
             for item in parameters:
                 if item is not None:
-                    (<Parameter>item).lend(packed)
+                    (<Parameter>item)._lend(borrower)
             self._borrowed = key
         else:
             self._packed, self._for_training, self._key = packed, training, key
@@ -360,4 +388,4 @@ cdef class PackCache:
         return packed
 
     def __reduce__(self):
-        return PackCache, ()  # copies and pickles start empty
+        return PackCache, (self._names,)  # copies and pickles start empty

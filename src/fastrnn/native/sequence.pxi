@@ -1,5 +1,21 @@
 # Recurrent layers over sequences, forward and back.
 
+cdef enum:
+    BRIEF = 1 << 14
+
+
+cdef bint _is_brief(const frnn_sequence *q) noexcept nogil:
+    """Whether a pass is over in a few microseconds: giving the GIL away and taking it back would be a tenth of it."""
+    return q.threads == 1 and q.T * q.N * q.layer.hidden_size * (q.layer.input_size + q.layer.hidden_size) <= BRIEF
+
+
+cdef void _run_forward(frnn_sequence *q) noexcept:
+    if _is_brief(q):
+        frnn_forward(q)
+    else:
+        with nogil:
+            frnn_forward(q)
+
 cdef class Saved:
     """What one forward pass in training leaves for its backward."""
 
@@ -116,6 +132,9 @@ cdef _kept(object value, const int64_t *lengths=NULL):
         return value
     array = <cnp.ndarray>value
     copy = _empty(array.ndim, array.shape, cnp.PyArray_TYPE(array))
+    if lengths == NULL and cnp.PyArray_IS_C_CONTIGUOUS(array) and cnp.PyArray_ISNOTSWAPPED(array):
+        memcpy(cnp.PyArray_DATA(copy), cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
+        return copy
     if lengths == NULL or not _rows_contiguous(array):
         cnp.PyArray_CopyInto(copy, array)
         return copy
@@ -233,8 +252,7 @@ cdef tuple _forward(Packed packed, x, h0, c0, lengths, resets, bint reverse, inp
     if T == 1:
         q.phase = packed.phase
         packed.phase = not packed.phase  # of no consequence if another thread comes in between
-    with nogil:
-        frnn_forward(&q)
+    _run_forward(&q)
     if training:
         keep += [x_array, table, y]
         saved = Saved.__new__(Saved)
@@ -285,7 +303,7 @@ cdef tuple _backward(Saved saved, dy, dhn, dcn, grads, bint need_dx, bint overwr
     if not packed.has_c and dcn is not None:
         raise ValueError(f"dcn must be None for cell {packed.cell!r}")
     g.dcn = _pointer(keep, "dcn", dcn, type_number, axes, &LNH[first])
-    _fill_weights(&g.dweights, grads, &q.layer, True, keep)
+    _fill_weights(&g.dweights, tuple(grads), &q.layer, True, keep)
     cdef bint by_table = saved.embedding is not None
     cdef int64_t V = saved.embedding.shape[0] if by_table else 0
     cdef int table_threads = 1
@@ -318,10 +336,13 @@ cdef tuple _backward(Saved saved, dy, dhn, dcn, grads, bint need_dx, bint overwr
     scratch = _allocate(frnn_backward_scratch(&g))
     g.scratch = scratch.data
     saved.memory = None
-    with nogil:
+    if _is_brief(&q) and not by_table:
         frnn_backward(&g)
-        if by_table:
-            frnn_input_table_backward(&q.layer, q.packed, V, embedding, dtable.data, dx_data, g.dweights.weight_ih,
-                                      overwrite, table_threads, table_scratch.data)
+    else:
+        with nogil:
+            frnn_backward(&g)
+            if by_table:
+                frnn_input_table_backward(&q.layer, q.packed, V, embedding, dtable.data, dx_data,
+                                          g.dweights.weight_ih, overwrite, table_threads, table_scratch.data)
     saved.keep = saved.embedding = saved.own_x = None
     return dx, dh0, dc0

@@ -119,10 +119,9 @@ cdef class StepStream:
         if stack.layers == 1 and _may_overlap(array, self.y):
             array = array.copy()  # y fed back: it is written while x is read
         stack.q[0].x = cnp.PyArray_DATA(array)
-        with nogil:
-            for i in range(stack.layers):
-                frnn_forward(&stack.q[i])
-                stack.q[i].phase = not stack.q[i].phase
+        for i in range(stack.layers):
+            _run_forward(&stack.q[i])
+            stack.q[i].phase = not stack.q[i].phase
         return self.y
 
     def get_state(self) -> list:

@@ -11,8 +11,8 @@ for _i, _cell in enumerate(CELLS):
     _counts[_i].has_c, _counts[_i].norm = CELL_COUNTS[_cell].has_c, CELL_COUNTS[_cell].norm
 
 
-cdef _fill_weights(frnn_weights *w, object weights, const frnn_layer *layer, bint gradients, list keep):
-    """Check the arrays of a CellWeights and take their pointers; gradients must be writable."""
+cdef _fill_weights(frnn_weights *w, tuple values, const frnn_layer *layer, bint gradients, list keep):
+    """Check arrays in the order of CellWeights and take their pointers; gradients must be writable."""
     cdef tuple names = GRADIENTS if gradients else WEIGHTS
     cdef bint projects = layer.proj_size != 0
     cdef int type_number = _type_number(layer.dtype)
@@ -20,7 +20,6 @@ cdef _fill_weights(frnn_weights *w, object weights, const frnn_layer *layer, bin
     cdef Counts counts = _counts[layer.cell]
     cdef int64_t GH = counts.gates * H, RH = counts.recurrent_gates * H
     cdef bint norm = counts.norm, norm_c = norm and counts.has_c
-    cdef tuple values = tuple(weights)
     cdef cnp.npy_intp[9][2] shapes = [[GH, I], [RH, P], [GH, 0], [RH, 0], [P, H], [GH, 0], [RH, 0], [H, 0], [H, 0]]
     cdef int[9] ndims = [2, 2, 1, 1, 2 * projects, norm, norm, norm_c, norm_c]  # 0: the cell has none
     cdef void *pointers[9]
@@ -109,24 +108,25 @@ cdef class Packed:
 
 
 def pack_weights(str cell, weights, bint training=False, format=None, bint borrow=False) -> Packed:
-    """Snapshot the weights (a CellWeights) of one direction of one layer, or borrow them if no format is asked for."""
+    """Snapshot one direction's weights, in the order of CellWeights, or borrow them if no format is asked for."""
     if cell not in CELLS:
         raise ValueError(f"cell must be one of {CELLS}, got {cell!r}")
+    cdef tuple values = tuple(weights)
     cdef Packed packed = Packed.__new__(Packed)
     cdef frnn_weights w
     cdef list keep = []
     cdef int32_t cell_id = CELLS.index(cell)
-    cdef cnp.ndarray weight_ih = _dims("weight_ih", weights[0], 2)
+    cdef cnp.ndarray weight_ih = _dims("weight_ih", values[0], 2)
     cdef Counts counts = _counts[cell_id]
     cdef int64_t gates = counts.gates, rows = weight_ih.shape[0], I = weight_ih.shape[1]
     cdef int64_t H = rows // gates, P = 0
-    cdef bint projects = weights[4] is not None
+    cdef bint projects = values[4] is not None
     if rows == 0 or rows % gates or I == 0:
         raise ValueError(f"weight_ih must have shape ({gates} * H, I) with H, I >= 1, got ({rows}, {I})")
     if projects:
         if not counts.has_c:
             raise ValueError(f"weight_hr must be None for cell {cell!r}: only an LSTM has a projection")
-        P = _dims("weight_hr", weights[4], 2).shape[0]
+        P = _dims("weight_hr", values[4], 2).shape[0]
         if not 0 < P <= H:
             raise ValueError(f"weight_hr must have shape (P, H) with 1 <= P <= H = {H}, got P = {P}")
     cdef int32_t dtype_id = _dtype_id("weight_ih", weight_ih)
@@ -134,7 +134,7 @@ def pack_weights(str cell, weights, bint training=False, format=None, bint borro
         cell_id, dtype_id, frnn_isa_current(), _format_id(format, dtype_id, training), I, H, P
     )
     packed.training, packed.has_c = training, counts.has_c
-    _fill_weights(&w, weights, &packed.layer, False, keep)
+    _fill_weights(&w, values, &packed.layer, False, keep)
     if borrow and format is None:
         packed.layer.format = FRNN_WEIGHTS_BORROWED
         packed.borrowed_weights, packed.lenders = w, keep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +59,15 @@ class Packed:
 
 
 def pack_weights(
-    cell: str, weights: CellWeights, training: bool = False, format: str | None = None, borrow: bool = False
+    cell: str,
+    weights: Iterable[Array | None],
+    training: bool = False,
+    format: str | None = None,
+    borrow: bool = False,
 ) -> Packed:
     """Snapshot the weights of one direction of one recurrent layer; `borrow` allows what is not done here."""
     check_choice("cell", cell, CELL_COUNTS)
+    weights = CellWeights._make(weights)
     if weights.weight_hr is not None and not CELL_COUNTS[cell].has_c:
         raise ValueError(f"weight_hr must be None for cell {cell!r}: only an LSTM has a projection")
     if weights.weight_hr is not None and not 1 <= weights.weight_hr.shape[0] <= weights.weight_hr.shape[1]:
