@@ -56,44 +56,64 @@ static FRNN_NOINLINE void FN(borrowed_part)(const real *rows, int64_t stride, in
     FN(transpose)(block);
 }
 
-/* The vectors of one panel, for R rows of `a`: acc [R][gates][units]. */
+/* C vectors of units, of which `there` are in each, from the rows of the matrix: acc [R][acc_stride]. */
+FRNN_INLINE void FN(borrowed_vectors)(const int R, const int C, const real *const *rows, int64_t stride, int there,
+                                      int64_t depth, const real *const *a, vec *acc, int64_t acc_stride)
+{
+    vec sum[BORROWED_ROWS], block[FRNN_VECTOR_BYTES / sizeof(real)];
+    const real *from[2];
+#pragma GCC unroll 2
+    for (int c = 0; c < C; c++)
+        from[c] = rows[c];
+#pragma GCC unroll 8
+    for (int r = 0; r < R * C; r++)
+        sum[r] = acc[r / C * acc_stride + r % C];
+    int64_t k = 0;
+    for (; there == VL && k + VL <= depth; k += VL) {
+#pragma GCC unroll 2
+        for (int c = 0; c < C; c++) {
+            FN(load_transposed)(from[c] + k, stride, block);
+#pragma GCC unroll 16
+            for (int i = 0; i < VL; i++)
+#pragma GCC unroll 8
+                for (int r = 0; r < R; r++)
+                    sum[r * C + c] = v_fma(v_splat(a[r][k + i]), block[i], sum[r * C + c]);
+        }
+    }
+    for (; k < depth; k += VL) {
+        const int steps = (int)FRNN_MIN(VL, depth - k);
+#pragma GCC unroll 2
+        for (int c = 0; c < C; c++) {
+            FN(borrowed_part)(from[c] + k, stride, there, steps, block);
+            for (int i = 0; i < steps; i++)
+#pragma GCC unroll 8
+                for (int r = 0; r < R; r++)
+                    sum[r * C + c] = v_fma(v_splat(a[r][k + i]), block[i], sum[r * C + c]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R * C; r++)
+        acc[r / C * acc_stride + r % C] = sum[r];
+}
+
+/* The vectors of one panel, for R rows of `a`: acc [R][gates][units]. Of one row two vectors in turn, since a sum waits for the one
+ * before; more would read from more rows than a core can follow. */
 FRNN_INLINE void FN(borrowed_body)(const int R, const frnn_panels *b, int64_t p, int units, const real *const *a,
                                    vec *acc)
 {
     const int NV = (int)b->gates * units;
-    for (int64_t g = 0; g < b->gates; g++)
-        for (int u = 0; u < units; u++, acc++) {
-            const int64_t unit = (p * b->units + u) * VL;
-            const real *rows = (const real *)b->data + g * b->gate + unit * b->row;
-            const int there = (int)FRNN_MIN(VL, b->n - unit);
-            vec sum[BORROWED_ROWS], block[FRNN_VECTOR_BYTES / sizeof(real)];
-#pragma GCC unroll 8
-            for (int r = 0; r < R; r++)
-                sum[r] = acc[r * NV];
-            int64_t k = 0;
-            for (; there == VL && k + VL <= b->depth; k += VL) {
-#pragma GCC unroll 16
-                for (int i = 0; i < VL; i++)
-                    block[i] = v_load(rows + i * b->row + k);
-                FN(transpose)(block);
-#pragma GCC unroll 16
-                for (int i = 0; i < VL; i++)
-#pragma GCC unroll 8
-                    for (int r = 0; r < R; r++)
-                        sum[r] = v_fma(v_splat(a[r][k + i]), block[i], sum[r]);
-            }
-            for (; k < b->depth; k += VL) {
-                const int steps = (int)FRNN_MIN(VL, b->depth - k);
-                FN(borrowed_part)(rows + k, b->row, there, steps, block);
-                for (int i = 0; i < steps; i++)
-#pragma GCC unroll 8
-                    for (int r = 0; r < R; r++)
-                        sum[r] = v_fma(v_splat(a[r][k + i]), block[i], sum[r]);
-            }
-#pragma GCC unroll 8
-            for (int r = 0; r < R; r++)
-                acc[r * NV] = sum[r];
-        }
+    const real *rows[4];
+    int there[4];
+    for (int v = 0; v < NV; v++) {
+        const int64_t g = v / units, unit = (p * b->units + v % units) * VL;
+        rows[v] = (const real *)b->data + g * b->gate + unit * b->row;
+        there[v] = (int)FRNN_MIN(VL, b->n - unit);
+    }
+    int v = 0;
+    for (; R == 1 && v + 1 < NV && there[v] == VL && there[v + 1] == VL; v += 2)
+        FN(borrowed_vectors)(R, R == 1 ? 2 : 1, rows + v, b->row, VL, b->depth, a, acc + v, NV);
+    for (; v < NV; v++)
+        FN(borrowed_vectors)(R, 1, rows + v, b->row, there[v], b->depth, a, acc + v, NV);
 }
 
 #define DEFINE_BORROWED(R)                                                                                             \

@@ -25,21 +25,50 @@ static void FN(pack_copied)(const FN(pack_vector) *vectors, int count, int64_t s
     }
 }
 
-/* Rows become columns: log2(V) rounds of a perfect shuffle. */
+/* Rows become columns: rounds of a perfect shuffle, of all of them or, where zips work in half a vector, of either half. */
+FRNN_INLINE void FN(zip_rows)(vec *rows)
+{
+#pragma GCC unroll 2
+    for (int part = 0; part < VL; part += ZIP_LANES)
+#pragma GCC unroll 4
+        for (int round = 1; round < ZIP_LANES; round *= 2) {
+            vec shuffled[FRNN_VECTOR_BYTES / sizeof(real)];
+#pragma GCC unroll 8
+            for (int i = 0; i < ZIP_LANES / 2; i++) {
+                shuffled[2 * i] = v_zip_low(rows[part + i], rows[part + i + ZIP_LANES / 2]);
+                shuffled[2 * i + 1] = v_zip_high(rows[part + i], rows[part + i + ZIP_LANES / 2]);
+            }
+#pragma GCC unroll 16
+            for (int i = 0; i < ZIP_LANES; i++)
+                rows[part + i] = shuffled[i];
+        }
+}
+
 FRNN_INLINE void FN(transpose)(vec *rows)
 {
+#if FRNN_VECTOR_BYTES == 32
 #pragma GCC unroll 4
-    for (int round = 1; round < VL; round *= 2) {
-        vec shuffled[FRNN_VECTOR_BYTES / sizeof(real)];
-#pragma GCC unroll 8
-        for (int i = 0; i < VL / 2; i++) {
-            shuffled[2 * i] = v_zip_low(rows[i], rows[i + VL / 2]);
-            shuffled[2 * i + 1] = v_zip_high(rows[i], rows[i + VL / 2]);
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < VL; i++)
-            rows[i] = shuffled[i];
+    for (int i = 0; i < VL / 2; i++) {
+        const vec low = v_low_halves(rows[i], rows[i + VL / 2]);
+        rows[i + VL / 2] = v_high_halves(rows[i], rows[i + VL / 2]);
+        rows[i] = low;
     }
+#endif
+    FN(zip_rows)(rows);
+}
+
+/* V columns of the rows that lie `stride` apart from `in` on. */
+FRNN_INLINE void FN(load_transposed)(const real *in, int64_t stride, vec *columns)
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++)
+#if FRNN_VECTOR_BYTES == 32
+        columns[i] = v_load_halves(in + i % (VL / 2) * stride + i / (VL / 2) * (VL / 2),
+                                   in + (i % (VL / 2) + VL / 2) * stride + i / (VL / 2) * (VL / 2));
+#else
+        columns[i] = v_load(in + i * stride);
+#endif
+    FN(zip_rows)(columns);
 }
 
 /* `steps` of k from in on, into out[k * stride]. */
@@ -47,10 +76,7 @@ FRNN_INLINE void FN(pack_block)(real *out, int64_t stride, const real *in, int64
 {
     vec rows[FRNN_VECTOR_BYTES / sizeof(real)];
     if (units == VL && steps == VL) {
-#pragma GCC unroll 16
-        for (int u = 0; u < VL; u++)
-            rows[u] = v_load(in + u * unit_stride);
-        FN(transpose)(rows);
+        FN(load_transposed)(in, unit_stride, rows);
 #pragma GCC unroll 16
         for (int k = 0; k < VL; k++)
             v_store(out + k * stride, rows[k]);

@@ -16,7 +16,9 @@
  *   v_reciprocal(a)                      1/a to about one unit in the last place, where a and 1/a are normal numbers
  *   v_fraction(a, b)                     a/b to half a unit or little more and at most 1 in magnitude, |a| <= b, b = 1 or more, far
  *                                        from the limits
- *   v_zip_low v_zip_high                 lanes of a and b in turn, from their lower or upper halves: a0 b0 a1 b1 ...
+ *   v_zip_low v_zip_high                 lanes of a and b in turn, from their lower or upper halves: a0 b0 a1 b1 ... With 32 bytes
+ *                                        each 16 of them on their own (ZIP_LANES), which is one instruction; then also
+ *   v_load_halves v_low_halves v_high_halves    half a vector from p and half from q; the lower, or upper, halves of a and b
  *   v_sum v_maximum                      over lanes, in a fixed order
  */
 
@@ -71,15 +73,20 @@ FRNN_INLINE vec v_abs(vec a)
 #define PAIRS_2(i) PAIRS_1(i), PAIRS_1((i) + 1)
 #define PAIRS_4(i) PAIRS_2(i), PAIRS_2((i) + 2)
 #define PAIRS_8(i) PAIRS_4(i), PAIRS_4((i) + 4)
-#if FRNN_VECTOR_BYTES == 64 && REAL_IS_FLOAT
+#if FRNN_VECTOR_BYTES == 32 && REAL_IS_FLOAT
+#define PAIRS(i) PAIRS_2(i), PAIRS_2((i) + VL / 2)
+#elif FRNN_VECTOR_BYTES == 32
+#define PAIRS(i) PAIRS_1(i), PAIRS_1((i) + VL / 2)
+#elif FRNN_VECTOR_BYTES == 64 && REAL_IS_FLOAT
 #define PAIRS(i) PAIRS_8(i)
-#elif FRNN_VECTOR_BYTES == 64 || (FRNN_VECTOR_BYTES == 32 && REAL_IS_FLOAT)
+#elif FRNN_VECTOR_BYTES == 64
 #define PAIRS(i) PAIRS_4(i)
-#elif FRNN_VECTOR_BYTES == 32 || REAL_IS_FLOAT
+#elif REAL_IS_FLOAT
 #define PAIRS(i) PAIRS_2(i)
 #else
 #define PAIRS(i) PAIRS_1(i)
 #endif
+#define ZIP_LANES (FRNN_VECTOR_BYTES == 32 ? VL / 2 : VL)
 
 FRNN_INLINE vec v_zip_low(vec a, vec b)
 {
@@ -88,7 +95,7 @@ FRNN_INLINE vec v_zip_low(vec a, vec b)
 
 FRNN_INLINE vec v_zip_high(vec a, vec b)
 {
-    return (vec){PAIRS(VL / 2)};
+    return (vec){PAIRS(ZIP_LANES / 2)};
 }
 
 #undef PAIRS
@@ -176,6 +183,23 @@ FRNN_INLINE vec v_fraction(vec a, vec b)
 #else /* every other width: the tail through a register-sized copy or AVX masks */
 
 #if FRNN_VECTOR_BYTES == 32 && defined(__AVX2__)
+
+FRNN_INLINE vec v_load_halves(const real *p, const real *q)
+{
+#if REAL_IS_FLOAT
+    return (vec)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1);
+#else
+    return (vec)_mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(q), 1);
+#endif
+}
+FRNN_INLINE vec v_low_halves(vec a, vec b)
+{
+    return (vec)_mm256_permute2f128_si256((__m256i)a, (__m256i)b, 0x20);
+}
+FRNN_INLINE vec v_high_halves(vec a, vec b)
+{
+    return (vec)_mm256_permute2f128_si256((__m256i)a, (__m256i)b, 0x31);
+}
 
 FRNN_INLINE vec v_fma(vec a, vec b, vec c)
 {
