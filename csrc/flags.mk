@@ -17,7 +17,7 @@ ISAS_x86_64 = baseline avx2 avx512 avx512vnni
 ISAS_aarch64 = neon
 ISAS_other = baseline
 
-# -falign-loops=64: a line of the operation cache, for loops that are entered at their top. Those of tiles are not (README.md).
+# -falign-loops=64: a line of the operation cache, for loops that are entered at their top (those of tiles are not).
 CFLAGS_baseline =
 CFLAGS_avx2 = -mavx2 -mfma -falign-loops=64
 CFLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512 -falign-loops=64
