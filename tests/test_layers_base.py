@@ -365,6 +365,17 @@ def test_another_parameter_is_another_pack(count: Any) -> None:
     assert count.get()[0] == 7
 
 
+def test_a_parameter_that_is_gone_is_missed(count: Any) -> None:
+    del count.parameter
+    with pytest.raises(AttributeError, match="parameter"):
+        count.get()
+
+
+def test_names_beyond_those_of_a_cell_are_refused() -> None:
+    with pytest.raises(ValueError, match="names must be at most 9, got 10"):
+        PackCache(["p"] * 10)
+
+
 def test_copies_of_a_cache_are_empty(count: Any) -> None:
     count.get()
     count.cache = copy.deepcopy(count.cache)
