@@ -89,23 +89,49 @@ static double largest(int64_t n, const double *a)
     return m;
 }
 
-/* float32 rounds every term of the sums over time, rows and units; relative to the largest entry. */
+/* Infinite if anything is no number. */
+static double largest_difference(int64_t n, const double *a, const double *b)
+{
+    double *difference = doubles(n);
+    for (int64_t i = 0; i < n; i++)
+        difference[i] = isnan(a[i] - b[i]) ? INFINITY : a[i] - b[i];
+    return largest(n, difference);
+}
+
+/* The gradients of a problem whose numbers are each moved by a rounding of float32: they go as far from those of the problem itself as
+ * roundings on the way may take them. A norm divides by what few or nearly equal numbers differ by, at every step. */
+static outputs gradients_moved(const problem *q, const settings *s)
+{
+    problem moved = *q;
+    for (int i = 0; i < TENSORS; i++) {
+        if (!q->size[i])
+            continue;
+        moved.tensor[i] = doubles(q->size[i]);
+        for (int64_t k = 0; k < q->size[i]; k++)
+            moved.tensor[i][k] = q->tensor[i][k] * (1 + (below(2) ? 1 : -1) * real_eps(FRNN_FLOAT32));
+    }
+    return engine_run(&moved, s);
+}
+
+/* float32 rounds every term of the sums over time, rows and units; relative to the largest entry. Over 24 seeds the gradients of norms
+ * were off by up to 0.7 of what is allowed, others by 0.2. */
 static void check_float32(const problem *q, const settings *s)
 {
     settings narrow = *s, wide = *s;
     narrow.backward = wide.backward = 1;
     wide.dtype = FRNN_FLOAT64;
     const outputs seen = engine_run(q, &narrow), exact = engine_run(q, &wide);
-    const double limit = real_eps(FRNN_FLOAT32) * (double)(32 + q->T * q->N + q->I + q->G * q->H) * magnification(q);
+    const outputs moved = has_norm(q) ? gradients_moved(q, &wide) : exact;
+    const double sums = real_eps(FRNN_FLOAT32) * (double)(32 + q->T * q->N + q->I + q->G * q->H);
+    const double limit = has_norm(q) ? 3 * sums : sums;
     for (int i = 0; i < TENSORS; i++) {
         if (!q->size[i])
             continue;
         const double scale = fmax(1, largest(q->size[i], exact.gradient[i]));
-        double worst = 0;
-        for (int64_t k = 0; k < q->size[i]; k++)
-            worst = fmax(worst, fabs(seen.gradient[i][k] - exact.gradient[i][k]) / scale);
-        CHECK(worst <= limit, "cell %d, %s: d%s off by %g, allowed %g", q->cell, describe(q), tensor_names[i], worst,
-              limit);
+        const double worst = largest_difference(q->size[i], seen.gradient[i], exact.gradient[i]) / scale;
+        const double allowed = limit + 8 * largest_difference(q->size[i], moved.gradient[i], exact.gradient[i]) / scale;
+        CHECK(worst <= allowed, "cell %d, %s: d%s off by %g, allowed %g", q->cell, describe(q), tensor_names[i], worst,
+              allowed);
     }
 }
 
