@@ -384,7 +384,7 @@ static void backward_thread(void *context, int index, int threads)
         step.a_segments = plan->projects ? projected : *recurrent;
         /* dhn takes a direct path into the last step of a row, and none into those before. */
         step.has_direct = job->has_direct && !plan->projects && (plan->cell->direct || q->zoneout_h || amidst < step.m);
-        step.backwards = frnn_is_backwards(plan, step.m, s);
+        step.backwards = frnn_is_backwards(step.m, s);
         plan->kernels->step_backward[q->layer.cell](&step);
         if (job->shares.meet)
             frnn_barrier_wait(&job->barriers[w.share.index], job->shares.units);

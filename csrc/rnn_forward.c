@@ -321,7 +321,7 @@ static void forward_thread(void *context, int index, int threads)
             move_rows(job, &w, amidst, count, s - s0);
             point_rows(job, &w, amidst, step.m, count, t, s - s0);
             clear_rows(job, &w, step.m, count, t);
-            step.backwards = frnn_is_backwards(plan, step.m, s + q->phase);
+            step.backwards = frnn_is_backwards(step.m, s + q->phase);
             plan->kernels->step_forward[q->layer.cell](&step);
             if (plan->projects)
                 project(job, &w, step.m, t);

@@ -129,11 +129,10 @@ FRNN_INLINE int64_t frnn_active_rows(const frnn_sequence *sequence, const int64_
 }
 
 /* Whether step s takes the panels from the last to the first. Few rows wait for weights, and what the step before read last is
- * still in the cache; with more, weights that come in one order are fetched ahead. Tiles of unsliced panels want twice the bytes of
- * weights a cycle, and turn around whatever their rows. */
-FRNN_INLINE int frnn_is_backwards(const frnn_plan *plan, int64_t rows, int64_t s)
+ * still in the cache; with more, weights that come in one order are fetched ahead. */
+FRNN_INLINE int frnn_is_backwards(int64_t rows, int64_t s)
 {
-    return (rows <= 2 || !plan->kernels->sliced) && (s & 1);
+    return rows <= 2 && (s & 1);
 }
 
 /* Time index of processing step s, and its neighbours. A row's first step in processing order is where it reads h0. */

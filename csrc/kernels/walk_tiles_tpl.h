@@ -124,9 +124,13 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
 /* Bytes: half of a first-level cache, which keeps a panel while tiles take both slices at once. */
 #define WALK_SMALL_PANEL (16 * 1024)
 
+/* Bytes: what a first-level cache keeps of the weights from one step to the next, beside what else a step touches. */
+#define WALK_KEPT_BYTES (28 * 1024)
+
 /* How rows, and the vectors of a panel, make tiles: the same for all panels of so many vectors. */
 typedef struct FN(walk_tiling) {
-    int units, NV;           /* of a panel */
+    int units, NV;           /* of a panel, */
+    int64_t depth;           /* which has so many terms */
     int panels, most_panels; /* of a tile, as a rule and at most */
     int whole_rows;          /* of a tile that takes all vectors, at most: others take a slice */
     int far;
@@ -154,8 +158,8 @@ static FRNN_NOINLINE void FN(make_tiling)(const FN(walk_args) *w, int units, FN(
 {
     const frnn_panels *b = w->b;
     const int NV = (int)b->gates * units;
-    const int64_t depth = b->depth + (w->joint ? w->joint->depth : 0);
-    const int most = TILE_ROWS(depth * NV * FRNN_VECTOR_BYTES > WALK_SMALL_PANEL ? TILE_SLICE(NV) : NV);
+    g->depth = b->depth + (w->joint ? w->joint->depth : 0);
+    const int most = TILE_ROWS(g->depth * NV * FRNN_VECTOR_BYTES > WALK_SMALL_PANEL ? TILE_SLICE(NV) : NV);
     g->units = units;
     g->NV = NV;
     g->panels = w->m > 2 ? 1 : TILE_PANELS(w->m, NV);
@@ -188,12 +192,18 @@ static FRNN_NOINLINE void FN(make_plan)(const FN(walk_args) *w, FN(walk_plan) *p
     FN(make_tiling)(w, (int)b->units, &g[0]);
     if (tail)
         FN(make_tiling)(w, tail, &g[1]);
+    plan->joined = tail && b->gates == 1 && b->units == 4 && w->m <= 2 && FN(tiles_tail)[w->m][1][tail];
+    /* A tile of several panels goes through all of them term by term: more than are kept would evict each other. */
+    const int64_t kept = WALK_KEPT_BYTES / FRNN_MAX(g->depth * g->NV * FRNN_VECTOR_BYTES, 1);
+    if (!plan->joined && kept > 0 && kept < FN(panel_count)(b)) {
+        g->panels = (int)FRNN_MIN(g->panels, kept);
+        g->most_panels = (int)FRNN_MIN(g->most_panels, kept);
+    }
     plan->most = g[0].most_panels;
     if (w->m <= EPILOGUE_CHAINS / 2 && !w->out && (b->units == 1 || (b->gates == 1 && w->m == 1)) &&
         (TILE_SLICED || !g[0].far))
         plan->most = FRNN_MAX(plan->most, EPILOGUE_CHAINS / (w->m * b->units));
     plan->one_tile = g[0].tiles == 1 && (!tail || g[1].tiles == 1);
-    plan->joined = tail && b->gates == 1 && b->units == 4 && w->m <= 2 && FN(tiles_tail)[w->m][1][tail];
     if (plan->joined)
         plan->most = FRNN_MIN(plan->most, EPILOGUE_CHAINS / 4 - 1);
     t->row_size = w->row_size;
