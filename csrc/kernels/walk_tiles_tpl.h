@@ -14,12 +14,15 @@ FRNN_INLINE void FN(vector_offsets)(const frnn_panels *b, int count, int units, 
 
 /* Whether the second-level cache keeps too little of the weights of this walk from one step to the next, and tiles can do
  * something about it: with 16 registers the first tile of a panel fetches it, a little ahead of itself; with 32 the last tiles
- * of a panel fetch the next, of which two have little time to do so, and know nothing of joint panels. */
+ * of a panel fetch the next, of which two have little time to do so, and know nothing of joint panels; where the third-level cache is near
+ * they only lose time by it. */
 FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
 {
     const frnn_panels *b = w->b;
     const int64_t fewest = TILE_SLICED ? 1 : TILE_ROWS(NV); /* rows that are too few */
-    if (NV < 3 || w->m <= fewest || b->format || !w->segments->count || (w->joint && !TILE_SLICED))
+    if (NV < 3 || w->m <= fewest || b->format || !w->segments->count)
+        return 0;
+    if (!TILE_SLICED && (w->joint || frnn_cpu_l3_is_near()))
         return 0;
     const int64_t bytes = b->depth * b->gates * (w->unit1 - w->unit0) * (int64_t)sizeof(real);
     const int64_t cache = frnn_cpu_l2_cache_bytes();

@@ -96,6 +96,12 @@ static int64_t l2_cache_bytes(void)
     return 0;
 }
 
+static int is_amd(void)
+{
+    const registers r = cpuid(0);
+    return r.b == 0x68747541 && r.d == 0x69746e65 && r.c == 0x444d4163; /* AuthenticAMD */
+}
+
 #else
 
 int frnn_cpu_has_avx2(void)
@@ -118,19 +124,46 @@ static int64_t l2_cache_bytes(void)
     return 0;
 }
 
+static int is_amd(void)
+{
+    return 0;
+}
+
 #endif
+
+/* The processor is asked once: a hypervisor takes microseconds to answer. */
+static int64_t once(_Atomic int64_t *answer, int64_t (*ask)(void))
+{
+    int64_t known = atomic_load_explicit(answer, memory_order_relaxed);
+    if (known == 0) {
+        known = ask();
+        atomic_store_explicit(answer, known, memory_order_relaxed);
+    }
+    return known;
+}
+
+static int64_t l2_cache_or_megabyte(void)
+{
+    const int64_t bytes = l2_cache_bytes();
+    return bytes ? bytes : (int64_t)1 << 20;
+}
 
 int64_t frnn_cpu_l2_cache_bytes(void)
 {
-    static _Atomic int64_t asked; /* once: a hypervisor takes microseconds to answer */
-    int64_t bytes = atomic_load_explicit(&asked, memory_order_relaxed);
-    if (bytes == 0) {
-        bytes = l2_cache_bytes();
-        if (bytes == 0)
-            bytes = (int64_t)1 << 20;
-        atomic_store_explicit(&asked, bytes, memory_order_relaxed);
-    }
-    return bytes;
+    static _Atomic int64_t bytes;
+    return once(&bytes, l2_cache_or_megabyte);
+}
+
+/* Zen's third-level cache belongs to a few cores and answers in 50 cycles, which its prefetchers cover; a Xeon's is the whole chip's. */
+static int64_t l3_distance(void)
+{
+    return is_amd() ? 1 : 2;
+}
+
+int frnn_cpu_l3_is_near(void)
+{
+    static _Atomic int64_t distance;
+    return once(&distance, l3_distance) == 1;
 }
 
 int frnn_cpu_count(void)

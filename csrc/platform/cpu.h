@@ -9,5 +9,6 @@ int frnn_cpu_has_avx512(void);
 int frnn_cpu_has_avx512vnni(void);
 int frnn_cpu_count(void);              /* cores this process may run on */
 int64_t frnn_cpu_l2_cache_bytes(void); /* of one core; a megabyte where it does not say */
+int frnn_cpu_l3_is_near(void);         /* weights come from there in time without being fetched by instructions */
 
 #endif
