@@ -332,13 +332,11 @@ void frnn_copy_padded(const frnn_plan *plan, void *to, const void *from, int64_t
 /* A joint step keeps what its sums start from in registers and begins half as many tiles, but reads the input weights every time.
  * Where a step is all there is, a product of its own would do so too (but not as a part of tiles that fetch large
  * weights ahead for many rows: is_far). Otherwise those of a few inputs cost nothing, of twice as many where steps do not wait for
- * weights (three rows and more). Of more, some rows have to share them, and a panel of both has to leave room for rows in a
- * first-level cache; tiles of panels that are not sliced want fewer bytes of it a cycle, and have them from the second-level cache too. */
+ * weights. Of more, some rows have to share them, and a panel of both has to leave room for rows in a first-level cache; panels that are
+ * not sliced come from the second-level cache in time. */
 #define FRNN_JOINT_INPUTS 16
-#define FRNN_JOINT_ROWS(sliced) ((sliced) ? 6 : 3)
-#define FRNN_JOINT_PANEL(sliced) ((sliced) ? 24 * 1024 : 64 * 1024)
-/* Larger weights, of a step that is all there is. */
-#define FRNN_JOINT_MOST_ROWS 6
+#define FRNN_JOINT_ROWS 6
+#define FRNN_JOINT_PANEL (24 * 1024)
 
 int frnn_is_joint(const frnn_plan *plan, const frnn_sequence *q, int64_t rows)
 {
@@ -349,12 +347,13 @@ int frnn_is_joint(const frnn_plan *plan, const frnn_sequence *q, int64_t rows)
         q->input_table || q->input_mask)
         return 0;
     if (q->T == 1)
-        return !large || rows <= FRNN_JOINT_MOST_ROWS;
+        return !large || rows <= FRNN_JOINT_ROWS;
     if (large)
         return 0;
-    const int sliced = (int)plan->kernels->sliced;
-    return plan->I <= (rows > 2 ? 2 : 1) * FRNN_JOINT_INPUTS ||
-           (rows >= FRNN_JOINT_ROWS(sliced) && 4 * plan->kernels->lanes * column <= FRNN_JOINT_PANEL(sliced));
+    if (rows <= 2)
+        return plan->I <= FRNN_JOINT_INPUTS;
+    return !plan->kernels->sliced || plan->I <= 2 * FRNN_JOINT_INPUTS ||
+           (rows >= FRNN_JOINT_ROWS && 4 * plan->kernels->lanes * column <= FRNN_JOINT_PANEL);
 }
 
 #define FRNN_WINDOW_ROWS 48 /* at least */
