@@ -55,6 +55,8 @@ static void check_detection(void)
                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     CHECK(frnn_cpu_has_avx2() == avx2, "AVX2: %d, the compiler says %d", frnn_cpu_has_avx2(), avx2);
     CHECK(frnn_cpu_has_avx512() == avx512, "AVX-512: %d, the compiler says %d", frnn_cpu_has_avx512(), avx512);
+    const int amd = __builtin_cpu_is("amd") != 0;
+    CHECK(frnn_cpu_l3_is_near() == amd, "a near third-level cache: %d, made by AMD: %d", frnn_cpu_l3_is_near(), amd);
 #endif
     CHECK(frnn_cpu_count() >= 1, "%d processors", frnn_cpu_count());
     const int64_t l2 = frnn_cpu_l2_cache_bytes();
