@@ -32,6 +32,7 @@ static const struct {
 
 /* Set by one thread of the host while others compute: each call reads them once and stays with what it read. */
 static atomic_int current = -1, num_threads;
+static atomic_int narrow = -1; /* the ISA of half the current one's width, where one may stand in for it; or -1 */
 
 int frnn_isa_count(void)
 {
@@ -53,6 +54,27 @@ int frnn_isa_current(void)
     return current;
 }
 
+/* Who names an ISA wants all of it: only the best, which is what runs by itself, has another beside it. */
+static int narrow_for(int chosen)
+{
+    int best = 0, half = 0;
+    while (!isas[best].supported())
+        best++;
+    while (half < FRNN_ISAS && strcmp(isas[half].name, "avx512vl") != 0)
+        half++;
+    return chosen == best && best < half && half < FRNN_ISAS && frnn_cpu_halves_avx512() ? half : -1;
+}
+
+/* Half a vector must be a twentieth of all at least, or half vectors cost more than they save. Only whole ones have int8's products. */
+int frnn_isa_for(int dtype, int format, int64_t units)
+{
+    const int wide = current, half = narrow;
+    if (half < 0 || format == FRNN_WEIGHTS_INT8)
+        return wide;
+    const int64_t V = isas[wide].tables[dtype]->lanes, vectors = (units + V - 1) / V;
+    return vectors <= 10 && vectors * V - units >= V / 2 ? half : wide;
+}
+
 frnn_status frnn_start(const char *isa)
 {
     if (!isa)
@@ -65,6 +87,7 @@ frnn_status frnn_start(const char *isa)
         if (!isas[i].supported())
             return FRNN_ISA_UNSUPPORTED;
         current = i;
+        narrow = narrow_for(i);
         if (num_threads == 0)
             num_threads = FRNN_MIN(frnn_cpu_count(), FRNN_MAX_THREADS);
         return FRNN_OK;

@@ -57,6 +57,9 @@ int frnn_isa_count(void); /* of this build, best first */
 const char *frnn_isa_name(int index);
 int frnn_isa_supported(int index); /* by this machine */
 int frnn_isa_current(void);        /* index; -1 before frnn_start */
+/* The ISA to pack a matrix of so many units, or outputs, for: the current one, or where that is the machine's best but would
+ * leave lanes empty, one of half its width. */
+int frnn_isa_for(int dtype, int format, int64_t units);
 /* Chooses the ISA (NULL: the environment's FASTRNN_ISA, or else the best supported) and starts the thread pool's
  * bookkeeping. An unknown or unsupported name is an error, never another ISA. */
 frnn_status frnn_start(const char *isa);

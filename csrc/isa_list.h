@@ -13,6 +13,11 @@
 #else
 #define FRNN_ISA_AVX512(X)
 #endif
+#ifdef FRNN_HAVE_avx512vl
+#define FRNN_ISA_AVX512VL(X) X(avx512vl, frnn_cpu_has_avx512)
+#else
+#define FRNN_ISA_AVX512VL(X)
+#endif
 #ifdef FRNN_HAVE_avx2
 #define FRNN_ISA_AVX2(X) X(avx2, frnn_cpu_has_avx2)
 #else
@@ -30,6 +35,7 @@
 #endif
 
 #define FRNN_ISA_LIST(X)                                                                                               \
-    FRNN_ISA_AVX512VNNI(X) FRNN_ISA_AVX512(X) FRNN_ISA_AVX2(X) FRNN_ISA_NEON(X) FRNN_ISA_BASELINE(X)
+    FRNN_ISA_AVX512VNNI(X)                                                                                             \
+    FRNN_ISA_AVX512(X) FRNN_ISA_AVX512VL(X) FRNN_ISA_AVX2(X) FRNN_ISA_NEON(X) FRNN_ISA_BASELINE(X)
 
 #endif

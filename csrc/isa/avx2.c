@@ -4,4 +4,5 @@
 #endif
 #define FRNN_ISA avx2
 #define FRNN_VECTOR_BYTES 32
+#define FRNN_VECTOR_REGISTERS 16
 #include "kernels/all_tpl.h"

@@ -4,4 +4,5 @@
 #endif
 #define FRNN_ISA avx512vnni
 #define FRNN_VECTOR_BYTES 64
+#define FRNN_VECTOR_REGISTERS 32
 #include "kernels/all_tpl.h"

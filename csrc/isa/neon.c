@@ -4,4 +4,5 @@
 #endif
 #define FRNN_ISA neon
 #define FRNN_VECTOR_BYTES 16
+#define FRNN_VECTOR_REGISTERS 32
 #include "kernels/all_tpl.h"

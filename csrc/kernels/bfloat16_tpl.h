@@ -4,7 +4,7 @@
  * Widening costs a shift and an AND for 32 weights, next to two multiply-adds, and few rows wait for memory anyway: the
  * instruction that multiplies bfloat16 pairs (vdpbf16ps) was no faster there, and would round the activations too. */
 
-#if FRNN_VECTOR_BYTES == 64 || defined(__aarch64__)
+#if FRNN_VECTOR_REGISTERS == 32
 #define BFLOAT16_ROWS 4
 #else
 #define BFLOAT16_ROWS 2

@@ -22,7 +22,7 @@
 #define INT8_ROUND 0x1.8p23f /* added to a float below 2^22, leaves it rounded in the low bits */
 #define INT8_SUMS (1 + INT8_DIGITS)
 
-#if FRNN_VECTOR_BYTES == 64 || defined(__aarch64__)
+#if FRNN_VECTOR_REGISTERS == 32
 #define INT8_ROWS 3
 #else
 #define INT8_ROWS 2

@@ -13,7 +13,7 @@
  * slice after the other, fewer rows both at once: 3 x 4 would do for all, but a cycle of it wants twice the bytes of weights.
  */
 
-#if FRNN_VECTOR_BYTES == 64 || defined(__aarch64__)
+#if FRNN_VECTOR_REGISTERS == 32
 #define TILE_ACCUMULATORS 24
 #else
 #define TILE_ACCUMULATORS 12

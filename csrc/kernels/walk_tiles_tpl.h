@@ -130,6 +130,10 @@ static FRNN_NOINLINE void FN(walk_panel_far)(const FN(walk_args) *w, FN(epilogue
 /* Bytes: what a first-level cache keeps of the weights from one step to the next, beside what else a step touches. */
 #define WALK_KEPT_BYTES (28 * 1024)
 
+/* Sums that a tile needs for its multiply-adds not to wait for each other; a whole vector of AVX-512 takes so long to load that three
+ * do (measured where it counts as two). */
+#define WALK_KEPT_CHAINS (FRNN_VECTOR_BYTES == 64 ? 3 : 4)
+
 /* How rows, and the vectors of a panel, make tiles: the same for all panels of so many vectors. */
 typedef struct FN(walk_tiling) {
     int units, NV;           /* of a panel, */
@@ -196,8 +200,10 @@ static FRNN_NOINLINE void FN(make_plan)(const FN(walk_args) *w, FN(walk_plan) *p
     if (tail)
         FN(make_tiling)(w, tail, &g[1]);
     plan->joined = tail && b->gates == 1 && b->units == 4 && w->m <= 2 && FN(tiles_tail)[w->m][1][tail];
-    /* A tile of several panels goes through all of them term by term: more than are kept would evict each other. */
-    const int64_t kept = WALK_KEPT_BYTES / FRNN_MAX(g->depth * g->NV * FRNN_VECTOR_BYTES, 1);
+    /* A tile of several panels goes through all of them term by term: more than are kept would evict each other. But a tile has its
+     * chains to hide a multiply-add behind. */
+    const int64_t fits = WALK_KEPT_BYTES / FRNN_MAX(g->depth * g->NV * FRNN_VECTOR_BYTES, 1);
+    const int64_t kept = fits == 1 && w->m * g->NV < WALK_KEPT_CHAINS ? 2 : fits;
     if (!plan->joined && kept > 0 && kept < FN(panel_count)(b)) {
         g->panels = (int)FRNN_MIN(g->panels, kept);
         g->most_panels = (int)FRNN_MIN(g->most_panels, kept);

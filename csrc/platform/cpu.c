@@ -29,6 +29,10 @@
  * 0x80000006, which should tell the size of the second-level cache too, says 256 KB on Xeons with a megabyte. */
 #define LEAF_CACHES_INTEL 4
 #define LEAF_CACHES_AMD 0x8000001du
+/* How wide the units for floating point are (the same appendix). Zen 4 says 256 bits, Zen 5 on servers 512. */
+#define LEAF_UNITS_AMD 0x8000001au
+#define LEAF_UNITS_A_256 (1u << 2)
+#define LEAF_UNITS_A_512 (1u << 3)
 #define STATE_AVX 0x06u
 #if defined(__APPLE__)
 #define STATE_AVX512 STATE_AVX /* macOS saves the rest too, but says so only once a process has used it */
@@ -102,6 +106,13 @@ static int is_amd(void)
     return r.b == 0x68747541 && r.d == 0x69746e65 && r.c == 0x444d4163; /* AuthenticAMD */
 }
 
+int frnn_cpu_halves_avx512(void)
+{
+    if (!frnn_cpu_has_avx512() || !is_amd() || cpuid(LEAF_UNITS_AMD & 0x80000000u).a < LEAF_UNITS_AMD)
+        return 0;
+    return (cpuid(LEAF_UNITS_AMD).a & (LEAF_UNITS_A_256 | LEAF_UNITS_A_512)) == LEAF_UNITS_A_256;
+}
+
 #else
 
 int frnn_cpu_has_avx2(void)
@@ -125,6 +136,11 @@ static int64_t l2_cache_bytes(void)
 }
 
 static int is_amd(void)
+{
+    return 0;
+}
+
+int frnn_cpu_halves_avx512(void)
 {
     return 0;
 }

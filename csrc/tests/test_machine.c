@@ -45,6 +45,37 @@ static void check_isas(void)
     frnn_start(frnn_isa_name(before));
 }
 
+/* Half vectors stand in only for the best ISA, for few units, where they save lanes, and in no other format. */
+static void check_isa_for(int isa, int best, int dtype)
+{
+    const int64_t V = lanes_of(isa, dtype), whole[] = {V / 2 + 1, V, 2 * V, 10 * V + 1, 1000 * V + V / 2};
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        CHECK(frnn_isa_for(dtype, FRNN_WEIGHTS_REAL, whole[i]) == isa, "another ISA than %s for %d units",
+              frnn_isa_name(isa), (int)whole[i]);
+    CHECK(frnn_isa_for(dtype, FRNN_WEIGHTS_INT8, 1) == isa, "another ISA than %s for int8", frnn_isa_name(isa));
+    const int64_t saving[] = {1, V / 2, V + 1, 9 * V + V / 2};
+    for (size_t i = 0; i < sizeof saving / sizeof *saving; i++) {
+        const int seen = frnn_isa_for(dtype, FRNN_WEIGHTS_REAL, saving[i]);
+        const int halves = isa == best && frnn_cpu_halves_avx512();
+        CHECK(lanes_of(seen, dtype) == (halves ? V / 2 : V) && frnn_isa_supported(seen) && (halves || seen == isa),
+              "%s for %d units, %s runs", frnn_isa_name(seen), (int)saving[i], frnn_isa_name(isa));
+    }
+}
+
+static void check_half_vectors(void)
+{
+    const int before = frnn_isa_current();
+    int best = -1;
+    for (int isa = 0; isa < frnn_isa_count(); isa++) {
+        if (frnn_start(frnn_isa_name(isa)) != FRNN_OK)
+            continue;
+        best = best < 0 ? isa : best;
+        check_isa_for(isa, best, FRNN_FLOAT32);
+        check_isa_for(isa, best, FRNN_FLOAT64);
+    }
+    frnn_start(frnn_isa_name(before));
+}
+
 /* The compiler's library asks the processor in its own way. */
 static void check_detection(void)
 {
@@ -57,6 +88,7 @@ static void check_detection(void)
     CHECK(frnn_cpu_has_avx512() == avx512, "AVX-512: %d, the compiler says %d", frnn_cpu_has_avx512(), avx512);
     const int amd = __builtin_cpu_is("amd") != 0;
     CHECK(frnn_cpu_l3_is_near() == amd, "a near third-level cache: %d, made by AMD: %d", frnn_cpu_l3_is_near(), amd);
+    CHECK(!frnn_cpu_halves_avx512() || (amd && avx512), "half units: AMD %d, AVX-512 %d", amd, avx512);
 #endif
     CHECK(frnn_cpu_count() >= 1, "%d processors", frnn_cpu_count());
     const int64_t l2 = frnn_cpu_l2_cache_bytes();
@@ -97,6 +129,7 @@ void test_machine(void)
 {
     group_begin("machine");
     check_isas();
+    check_half_vectors();
     check_detection();
     check_thread_counts();
     group_end();

@@ -96,7 +96,11 @@ def available_isas() -> tuple[str, ...]:
 
 
 def current_isa() -> str:
-    """Instruction set the engine computes with. ``FASTRNN_ISA`` forces one."""
+    """Instruction set the engine computes with. ``FASTRNN_ISA`` forces one.
+
+    If none is forced and the processor executes AVX-512 in halves, layers whose units would leave half of the
+    last vector empty use half vectors (``"avx512vl"``).
+    """
     return str(_core().current_isa())
 
 

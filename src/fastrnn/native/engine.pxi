@@ -14,6 +14,7 @@ cdef extern from "fastrnn.h" nogil:
     const char *frnn_isa_name(int)
     int frnn_isa_supported(int)
     int frnn_isa_current()
+    int frnn_isa_for(int, int, int64_t)
     int frnn_start(const char *)
     int frnn_set_num_threads(int)
     int frnn_get_num_threads()

@@ -30,9 +30,9 @@ def pack_linear(weight, bias=None, bint training=False, format=None) -> PackedLi
     cdef cnp.ndarray array = cnp.PyArray_GETCONTIGUOUS(_dims("weight", weight, 2))
     cdef list keep = []
     cdef int32_t dtype_id = _dtype_id("weight", array)
-    packed.linear = frnn_linear(
-        dtype_id, frnn_isa_current(), _format_id(format, dtype_id, training), array.shape[1], array.shape[0]
-    )
+    cdef int32_t format_id = _format_id(format, dtype_id, training)
+    cdef int64_t K = array.shape[1], O = array.shape[0]
+    packed.linear = frnn_linear(dtype_id, frnn_isa_for(dtype_id, format_id, O), format_id, K, O)
     packed.training = training
     if array.shape[0] == 0 or array.shape[1] == 0:
         raise ValueError(f"weight must have shape (O, K) with O, K >= 1, got {weight.shape}")

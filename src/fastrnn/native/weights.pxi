@@ -130,9 +130,8 @@ def pack_weights(str cell, weights, bint training=False, format=None, bint borro
         if not 0 < P <= H:
             raise ValueError(f"weight_hr must have shape (P, H) with 1 <= P <= H = {H}, got P = {P}")
     cdef int32_t dtype_id = _dtype_id("weight_ih", weight_ih)
-    packed.layer = frnn_layer(
-        cell_id, dtype_id, frnn_isa_current(), _format_id(format, dtype_id, training), I, H, P
-    )
+    cdef int32_t format_id = _format_id(format, dtype_id, training)
+    packed.layer = frnn_layer(cell_id, dtype_id, frnn_isa_for(dtype_id, format_id, H), format_id, I, H, P)
     packed.training, packed.has_c = training, counts.has_c
     _fill_weights(&w, values, &packed.layer, False, keep)
     if borrow and format is None:
