@@ -294,9 +294,10 @@ class Layer:
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
-        for _, p in self._parts()[0]:
+        parameters, children = self._parts()
+        for _, p in parameters:
             p.zero_grad()
-        for _, child in self.named_children():
+        for _, child in children:
             child.zero_grad()
 
     # Saving

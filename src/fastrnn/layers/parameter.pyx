@@ -154,8 +154,10 @@ cdef class Parameter:
 
     cdef _lend(self, borrower):
         """Call ``settle()`` of what this weak reference leads to, if it is still alive, before `data` is written to."""
-        if self._borrowers:
-            self._borrowers = [b for b in self._borrowers if b() is not None]
+        cdef Py_ssize_t i
+        for i in range(len(self._borrowers) - 1, -1, -1):
+            if self._borrowers[i]() is None:
+                del self._borrowers[i]
         self._borrowers.append(borrower)
 
     cdef _settle(self):
@@ -358,11 +360,11 @@ cdef class PackCache:
         attributes = PyObject_GenericGetDict(layer, NULL)
         cdef Key key
         cdef bint held = False
+        cdef list parameters = []
         key.count = 0
         for name in self._names:
-            if name is None:
-                continue
-            item = _attribute(layer, attributes, name)
+            item = None if name is None else _attribute(layer, attributes, name)
+            parameters.append(item)
             if item is not None:
                 key.versions[key.count] = (<Parameter?>item)._look()
                 held |= (<Parameter>item)._held()
@@ -372,7 +374,6 @@ cdef class PackCache:
             return self._packed
         self._packed = None  # the new pack may then lie where the old one did
         borrow = borrow and not held and not (known and _same(&key, &self._borrowed))
-        cdef tuple parameters = self.parameters(layer)
         values = [None if item is None else (<Parameter>item)._value for item in parameters]
         packed = layer._pack(engine, values, training, borrow)
         borrow = borrow and packed.borrowed
