@@ -181,6 +181,17 @@ def test_names() -> None:
     assert repr(Sequential(MeanPool())) == "Sequential(\n  (0): MeanPool(batch_first=False)\n)"
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_zero_grad_reaches_every_layer(model: str, rng: np.random.Generator) -> None:
+    net = MODELS[model]().train()
+    for _ in range(2):
+        y, _ = net(rng.standard_normal((4, 3, 3)))
+        net.backward(np.ones_like(y))
+        assert all(p.grad.any() for p in net.parameters())
+        net.zero_grad()
+        assert not any(p.grad.any() for p in net.parameters())
+
+
 def test_modes_reach_every_layer() -> None:
     model = MODELS["nested"]().train()
     assert all(layer.training for _, layer in model._walk())

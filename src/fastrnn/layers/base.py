@@ -294,10 +294,9 @@ class Layer:
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
-        parameters, children = self._parts()
-        for _, p in parameters:
+        for _, p in self._parts()[0]:
             p.zero_grad()
-        for _, child in children:
+        for _, child in self.named_children():
             child.zero_grad()
 
     # Saving
