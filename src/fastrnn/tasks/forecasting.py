@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import clone
 
 from fastrnn._checks import (
     check_bool,
@@ -17,29 +16,15 @@ from fastrnn._checks import (
     check_positive_int,
     check_probability,
 )
-from fastrnn._types import Array
 from fastrnn.errors import TrainingInterrupted
 from fastrnn.layers.sequential import Sequential
 from fastrnn.tasks import _forecast_fit, _forecast_plots
-from fastrnn.tasks._backtest import OURS, Backtest, Baselines, Judged
-from fastrnn.tasks._base import TaskEstimator, digest
-from fastrnn.tasks._forecast_core import Core
-from fastrnn.tasks._lags import TARGETS, Track, make_track
+from fastrnn.tasks._base import digest
+from fastrnn.tasks._judged_forecaster import JudgedForecaster
+from fastrnn.tasks._lags import TARGETS
 from fastrnn.tasks._network import CELLS
-from fastrnn.tasks._series import (
-    MISSING,
-    Form,
-    Series,
-    check_same_form,
-    continuation,
-    future_rows,
-    join,
-    name_from_json,
-    name_to_json,
-    read_series,
-    shaped,
-)
-from fastrnn.tasks._states import join_states, state_from_json, state_to_json, take_state
+from fastrnn.tasks._present import Present
+from fastrnn.tasks._series import MISSING, Form, Series, name_from_json, name_to_json, read_series, shaped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,11 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["Forecaster"]
 
 STRATEGIES = ("direct", "recursive")
-_KEPT = 512  # last values that are kept to be drawn
-_TEST_FRACTION = 0.2
 
 
-class Forecaster(TaskEstimator):
+class Forecaster(JudgedForecaster):
     """Learns to continue time series: one or several, of one or several variables, covariates or not.
 
     A linear autoregression for every step ahead, chosen by forecasting later parts of the training data from
@@ -302,9 +285,8 @@ class Forecaster(TaskEstimator):
 
         def learned() -> None:
             with self._threads():
-                self.core_ = plan.calibrated(model)
-                self.model_ = model
-                self._learned(series, form, plan.baselines())
+                core, baselines = plan.calibrated(model), plan.baselines()
+                self._learned(Present(core, model, baselines, form, self.horizon, series))
 
         try:
             self._train(
@@ -341,35 +323,16 @@ class Forecaster(TaskEstimator):
             check_bool("calendar", self.calendar)
         _check_quantiles(self.quantiles)
 
-    def _learned(self, series: list[Series], form: Form, baselines: Baselines) -> None:
-        core = self.core_
-        self.form_, self.baselines_ = form, baselines
-        self.season_ = core.recipe.season
-        self.target_ = core.recipe.target
+    def _learned(self, present: Present) -> None:
+        self._present, self.core_, self.model_ = present, present.core, present.model
+        self.season_ = present.core.recipe.season
+        self.target_ = present.core.recipe.target
+        form = present.form
         self.n_features_in_ = len(form.variables)
         if form.kind == "frame" and all(isinstance(name, str) for name in form.variables):
             self.feature_names_in_ = np.array(form.variables, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        self._names = [one.name for one in series]
-        track = self._track(series)
-        stops = np.maximum(track.lengths - core.recipe.pending, 0)
-        _, self._state = core.read(self.model_, track, np.zeros_like(stops), stops, None, answers=False)
-        self._tails = [self._tail(one) for one in series]
-
-    def _tail(self, one: Series) -> Series:
-        """The last steps, as many as are looked at or drawn."""
-        recipe = self.core_.recipe
-        needed = max(self.core_.reach, self.baselines_.reach) + recipe.pending + 2
-        return one.part(max(0, len(one) - max(needed, _KEPT)), len(one))
-
-    def _track(
-        self, series: list[Series], future: list[Array] | None = None, rows: Any = None, ahead: int = 0
-    ) -> Track:
-        scales = self.core_.scales if rows is None else [self.core_.scales[i] for i in rows]
-        return make_track(
-            series, self.core_.recipe, scales, future, max(ahead, self.horizon), self.core_.reach
-        )
 
     # Going on
 
@@ -401,47 +364,11 @@ class Forecaster(TaskEstimator):
             If it is of another kind, or not numeric.
         """
         self._check_fitted()
-        self._advance(self._continued(self._read(new_y, new_X, "new_y")))
-        return self
-
-    def _read(self, y: Any, X: Any, name: str) -> list[Series]:
-        """Series that are meant to go on from those of fit."""
-        if X is None and self.form_.covariates:
-            raise ValueError(
-                f"X must hold the covariates {self.form_.covariates} as in fit, for the steps of {name}; "
-                "got None"
-            )
-        given, form = read_series(y, X, missing=self.missing, name=name)
-        check_same_form(form, self.form_, name)
-        unknown = [one.name for one in given if one.name not in self._names] if form.many else []
-        if unknown:
-            raise ValueError(f"{name} holds a series {unknown[0]!r} that was not there in fit")
-        return given
-
-    def _continued(self, given: list[Series]) -> list[tuple[int, Series, int]]:
-        """Place of each given series, its tail with what is new, and the steps of the tail."""
-        found = []
-        for one in given:
-            i = self._names.index(one.name) if self.form_.many else 0
-            tail = self._tails[i]
-            found.append((i, join(tail, continuation(one, tail.timeline)), len(tail)))
-        return found
-
-    def _advance(self, continued: list[tuple[int, Series, int]]) -> None:
-        pending = self.core_.recipe.pending
-        places = [i for i, _, _ in continued]
-        track = self._track([joined for _, joined, _ in continued], rows=places)
-        first = [max(0, old - pending) for _, _, old in continued]
-        stop = [max(0, len(joined) - pending) for _, joined, _ in continued]
+        present = self._present
+        continued = present.continued(present.read(new_y, new_X, "new_y", self.missing))
         with self._threads():
-            before = take_state(self._state, places)
-            _, after = self.core_.read(self.model_, track, first, stop, before, answers=False)
-        states = [take_state(self._state, [j]) for j in range(len(self._tails))]
-        tails = list(self._tails)
-        for place, (i, joined, _) in enumerate(continued):
-            states[i] = take_state(after, [place])
-            tails[i] = self._tail(joined)
-        self._state, self._tails = join_states(states), tails
+            present.advance(continued)
+        return self
 
     # Forecasts
 
@@ -477,14 +404,16 @@ class Forecaster(TaskEstimator):
         self._check_fitted()
         steps = self._check_horizon(horizon)
         levels = None if quantiles is None else _check_quantiles(quantiles, empty=False)
-        points, bands = self._ahead(steps, X_future, levels or ())
+        present = self._present
+        with self._threads():
+            points, bands = present.ahead(steps, X_future, levels or ())
         answers = {}
-        for i, name in enumerate(self._names):
-            timeline = self._tails[i].timeline.after(steps)
+        for i, name in enumerate(present.names):
+            index = present.tails[i].timeline.after(steps).index()
             answers[name] = shaped(
-                self.form_, name, timeline.index(), points[i] if levels is None else bands[i], levels
+                present.form, name, index, points[i] if levels is None else bands[i], levels
             )
-        return answers if self.form_.many else answers[self._names[0]]
+        return answers if present.form.many else answers[present.names[0]]
 
     def _check_horizon(self, horizon: int | None) -> int:
         if horizon is None:
@@ -498,198 +427,11 @@ class Forecaster(TaskEstimator):
             )
         return steps
 
-    def _ahead(self, steps: int, X_future: Any, levels: Sequence[float]) -> tuple[list[Array], list[Array]]:
-        """Points ``[steps, V]`` and bands ``[steps, V, Q]`` of each series after its last step."""
-        core = self.core_
-        future = self._future(X_future, steps)
-        track = self._track(self._tails, future, ahead=steps)
-        ends = track.lengths
-        first = np.maximum(ends - core.recipe.pending, 0)
-        with self._threads():
-            raw = core.forecast(self.model_, track, first, ends - 1, ends, self._state, steps)
-        points, bands = core.median_of(raw), core.quantiles(raw, levels)
-        each = range(len(self._tails))
-        return (
-            [core.restore(points[[i]], i)[0] for i in each],
-            [core.restore(bands[[i]], i)[0] for i in each],
-        )
-
     @property
     def known_covariates_(self) -> list[Hashable]:
         """Names of the covariates that `predict` needs in X_future."""
         self._check_fitted()
-        return [self.form_.covariates[i] for i in self.core_.recipe.known]
-
-    def _future(self, X_future: Any, steps: int) -> list[Array] | None:
-        known = self.known_covariates_
-        if not known:
-            if X_future is not None:
-                raise ValueError(
-                    "X_future was given, but no covariate is known ahead: the Forecaster was fitted "
-                    + ("without covariates" if not self.form_.covariates else "with known_future=()")
-                )
-            return None
-        if X_future is None:
-            raise ValueError(
-                f"X_future must hold the covariates {known} of the {steps} steps ahead; got None (where they "
-                "are not known ahead, fit with known_future=())"
-            )
-        if isinstance(X_future, Mapping) != self.form_.many:
-            raise TypeError(f"X_future must be {self.form_.describe()}, got {type(X_future).__name__}")
-        rows = []
-        for name, tail in zip(self._names, self._tails, strict=True):
-            if self.form_.many and name not in X_future:
-                raise ValueError(f"X_future must hold all series; {name!r} is absent")
-            label = f"X_future[{name!r}]" if self.form_.many else "X_future"
-            given = X_future[name] if self.form_.many else X_future
-            rows.append(future_rows(given, known, tail.timeline, steps, label))
-        return rows
-
-    # Evaluation
-
-    def evaluate(self, y: Any, X: Any = None, *, horizon: int | None = None) -> Backtest:
-        """Judge forecasts from every step of what follows the data, without training.
-
-        Parameters
-        ----------
-        y, X : as in `update`
-            At least `horizon` steps that follow the known ones. The forecaster does not take them in.
-        horizon : int, optional
-            Judge only so many steps ahead. Default: all.
-
-        Returns
-        -------
-        Backtest
-            Errors beside those of the last value, the value a season before and ridge regression.
-
-        Raises
-        ------
-        NotFittedError
-            If the forecaster has not been fitted.
-        ValueError, TypeError
-            As `update` does; or if there are fewer steps than `horizon`.
-        """
-        self._check_fitted()
-        steps = self.horizon if horizon is None else check_int("horizon", horizon, low=1, high=self.horizon)
-        return self._backtest_of(self._judge(self._read(y, X, "y"), steps, 0))
-
-    def _judge(self, given: list[Series], steps: int, fold: int) -> list[Judged]:
-        core = self.core_
-        found = []
-        for i, joined, old in self._continued(given):
-            if len(joined) - old < steps:
-                raise ValueError(
-                    f"y must have at least horizon={steps} steps to be judged on, got {len(joined) - old}"
-                )
-            start, stop = old - 1, len(joined) - steps
-            track = self._track([joined], rows=[i], ahead=steps)
-            first = max(0, old - core.recipe.pending)
-            with self._threads():
-                raw = core.forecast(
-                    self.model_, track, [first], [start], [stop], take_state(self._state, [i]), steps
-                )
-            levels = tuple(self.quantiles)
-            points, bands = self.baselines_.forecast(joined, i, start, stop, steps)
-            places = np.arange(start, stop)[:, None] + np.arange(1, steps + 1)
-            outcomes = joined.values[places]
-            found.append(
-                Judged(
-                    joined.name,
-                    fold,
-                    joined.timeline.part(start, len(joined)),
-                    np.nan_to_num(outcomes),
-                    np.isfinite(outcomes),
-                    {OURS: core.restore(core.median_of(raw), i), **points},
-                    {OURS: core.restore(core.quantiles(raw, levels), i), **bands},
-                    self.baselines_.step_sizes[i],
-                )
-            )
-        return found
-
-    def _backtest_of(self, judged: list[Judged]) -> Backtest:
-        return Backtest(judged, tuple(self.quantiles), self.form_.variables, self.season_)
-
-    def score(self, y: Any, X: Any = None) -> float:
-        """Negative mean absolute error of `evaluate`, so that greater is better.
-
-        Parameters
-        ----------
-        y, X : as in `evaluate`
-
-        Returns
-        -------
-        float
-            In the unit of the series; 0 would be perfect.
-        """
-        return -float(self.evaluate(y, X).table.loc[OURS, "MAE"])
-
-    def backtest(
-        self,
-        y: Any,
-        horizon: int | None = None,
-        folds: int = 5,
-        X: Any = None,
-        *,
-        test_fraction: float = _TEST_FRACTION,
-        refit: bool = True,
-    ) -> Backtest:
-        """Judge forecasts of the last part of series, each made from nothing but what came before it.
-
-        A fresh copy of the forecaster is fitted on all that precedes a fold and judged on forecasts from
-        every step of it. The forecaster itself is not touched.
-
-        Parameters
-        ----------
-        y : as in `fit`
-        horizon : int, optional
-            Steps ahead. Default: those of the constructor.
-        folds : int, default 5
-            Parts of equal length, one after the other, that are judged.
-        X : as in `fit`, optional
-        test_fraction : float, default 0.2
-            Part of the (shortest) series that the folds share, at the end of it; more where the folds would
-            be shorter than `horizon`.
-        refit : bool, default True
-            Fit anew before every fold. False fits once, and then only updates the state.
-
-        Returns
-        -------
-        Backtest
-
-        Raises
-        ------
-        ValueError
-            If the series are too short for so many folds, or as in `fit`.
-        TypeError
-            As in `fit`.
-        """
-        check_positive_int("folds", folds)
-        check_bool("refit", refit)
-        check_float("test_fraction", test_fraction, low=0.0, high=1.0, open_low=True, open_high=True)
-        steps = self.horizon if horizon is None else check_positive_int("horizon", horizon)
-        fresh = clone(self).set_params(horizon=steps, checkpoint=None)
-        fresh._check_settings()
-        series, form = read_series(y, X, missing=self.missing)
-        shortest = min(map(len, series))
-        size = max(round(shortest * test_fraction) // folds, steps)
-        if shortest - folds * size < max(size, 4):
-            raise ValueError(
-                f"y is too short to be judged: {folds} folds of {size} steps leave "
-                f"{max(shortest - folds * size, 0)} of {shortest} steps to learn from; use fewer folds or a "
-                "shorter horizon"
-            )
-        judged: list[Judged] = []
-        for fold in range(folds):
-            cuts = [len(one) - (folds - fold) * size for one in series]
-            new = [one.part(cut, cut + size) for one, cut in zip(series, cuts, strict=True)]
-            if refit or not fold:
-                past = [one.part(0, cut) for one, cut in zip(series, cuts, strict=True)]
-                fresh = clone(fresh)._fit_series(past, form)
-            judged += fresh._judge(new, steps, fold)
-            if not refit:
-                fresh._advance(fresh._continued(new))
-        backtest: Backtest = fresh._backtest_of(judged)
-        return backtest
+        return self._present.known_covariates
 
     # Pictures
 
@@ -729,40 +471,19 @@ class Forecaster(TaskEstimator):
         self._check_fitted()
         steps = self._check_horizon(horizon)
         levels = _check_quantiles(self.quantiles if quantiles is None else quantiles)
-        points, bands = self._ahead(steps, X_future, levels)
+        with self._threads():
+            points, bands = self._present.ahead(steps, X_future, levels)
         shown = max(4 * steps, 60) if history is None else check_positive_int("history", history)
         return _forecast_plots.draw_forecast(
-            self._tails, self.form_, points, bands, levels, steps=steps, history=shown, path=path
+            self._present.tails,
+            self._present.form,
+            points,
+            bands,
+            levels,
+            steps=steps,
+            history=shown,
+            path=path,
         )
-
-    def plot_backtest(self, backtest: Backtest, path: str | os.PathLike[str] | None = None) -> Figure:
-        """Draw what was forecast beside what came.
-
-        Parameters
-        ----------
-        backtest : Backtest
-            What `backtest` or `evaluate` returned.
-        path : path-like, optional
-            Image file to write; the suffix decides the format.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            With a panel for each variable of each series, eight at most, of forecasts for the last step
-            ahead.
-
-        Raises
-        ------
-        TypeError
-            If `backtest` is something else.
-        MissingExtraError
-            If matplotlib is not installed.
-        """
-        if not isinstance(backtest, Backtest):
-            raise TypeError(
-                f"backtest must be what backtest or evaluate returned, got {type(backtest).__name__}"
-            )
-        return backtest.plot(path)
 
     # scikit-learn and files
 
@@ -782,24 +503,13 @@ class Forecaster(TaskEstimator):
         return settings
 
     def _fitted_metadata(self) -> dict[str, Any]:
-        return {
-            "core": self.core_.to_dict(),
-            "baselines": self.baselines_.to_dict(),
-            "form": self.form_.to_dict(),
-            "tails": [tail.to_dict() for tail in self._tails],
-            "state": state_to_json(self._state),
-        }
+        return self._present.to_dict()
 
     def _restore_fitted(self, content: Mapping[str, Any]) -> None:
         self.quantiles = tuple(self.quantiles)
         if not isinstance(self.known_future, str):
             self.known_future = tuple(map(name_from_json, self.known_future))
-        self.core_ = Core.from_dict(content["core"])
-        baselines = Baselines.from_dict(content["baselines"])
-        form = Form.from_dict(content["form"])
-        tails = [Series.from_dict(tail) for tail in content["tails"]]
-        self._learned(tails, form, baselines)
-        self._state = state_from_json(content["state"])
+        self._learned(Present.from_dict(content, self.model_, self.horizon))
 
 
 def _check_quantiles(quantiles: Any, *, empty: bool = True) -> tuple[float, ...]:
