@@ -37,8 +37,8 @@ typedef struct backward_job {
     frnn_plan plan;
     int64_t *order, *counts;
     void *zeros;     /* [saved_stride] */
-    void *dh_direct; /* [N][max(Pp, Hp)] */
-    void *dc, *c0;   /* [N][Hp] */
+    void *dh_direct; /* [N][direct_stride] */
+    void *dc, *c0;   /* [N][c_stride] */
     int has_direct;
     int late_dx;            /* dx needs the work of several threads, or takes the place of x: after all else */
     int64_t begin, end;     /* steps, against the processing order, that the threads are running */
@@ -50,7 +50,7 @@ typedef struct backward_job {
 
 static int64_t direct_stride(const frnn_plan *plan)
 {
-    return FRNN_MAX(plan->Pp, plan->Hp);
+    return frnn_whole_lines(plan, FRNN_MAX(plan->Pp, plan->Hp));
 }
 
 static void carve_thread(const backward_job *job, frnn_arena *arena, backward_work *w)
@@ -85,7 +85,7 @@ static size_t carve(backward_job *job, frnn_arena *arena)
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
     job->zeros = frnn_take(arena, plan->size * (size_t)plan->saved_stride);
-    const size_t c_bytes = plan->cell->c_slot >= 0 ? plan->size * (size_t)(q->N * plan->Hp) : 0;
+    const size_t c_bytes = plan->cell->c_slot >= 0 ? plan->size * (size_t)(q->N * plan->c_stride) : 0;
     job->dh_direct = frnn_take(arena, plan->size * (size_t)(q->N * direct_stride(plan)));
     job->dc = frnn_take(arena, c_bytes);
     job->c0 = frnn_take(arena, c_bytes);
@@ -120,7 +120,7 @@ static const void *c_prev(const backward_job *job, int64_t n, int64_t t)
     if (frnn_is_reset(q, n, t))
         return job->zeros;
     if (frnn_is_first(q, n, t))
-        return frnn_at(plan, job->c0, n * plan->Hp);
+        return frnn_at(plan, job->c0, n * plan->c_stride);
     return frnn_at(plan, frnn_saved_row(plan, q, n, frnn_previous(q, t)), plan->cell->c_slot * plan->Hp);
 }
 
@@ -155,7 +155,7 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t f
             row->operand = masked;
         }
         if (plan->cell->c_slot >= 0) {
-            void *dc = frnn_at(plan, job->dc, n * plan->Hp);
+            void *dc = frnn_at(plan, job->dc, n * plan->c_stride);
             row->dc = cut ? job->zeros : dc;
             row->dc_out = dc;
             row->c_prev = c_prev(job, n, t);
@@ -304,7 +304,8 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
         w->out[i] = frnn_at(plan, g->dh0, n * plan->P + unit0);
         if (plan->cell->c_slot >= 0)
             memcpy(frnn_at(plan, g->dc0, n * plan->H + unit0),
-                   reset ? job->zeros : frnn_at(plan, job->dc, n * plan->Hp + unit0), plan->size * (size_t)c_units);
+                   reset ? job->zeros : frnn_at(plan, job->dc, n * plan->c_stride + unit0),
+                   plan->size * (size_t)c_units);
     }
     frnn_panels recurrent_t = frnn_with_space(plan->recurrent_t, w->turned);
     recurrent_t.n = units;
@@ -338,8 +339,10 @@ static void load_final_gradients(const backward_job *job, int64_t n)
                      stride);
     if (plan->cell->c_slot < 0)
         return;
-    frnn_copy_padded(plan, frnn_at(plan, job->dc, n * Hp), g->dcn ? frnn_at(plan, g->dcn, n * H) : NULL, H, Hp);
-    frnn_copy_padded(plan, frnn_at(plan, job->c0, n * Hp), job->q->c0 ? frnn_at(plan, job->q->c0, n * H) : NULL, H, Hp);
+    frnn_copy_padded(plan, frnn_at(plan, job->dc, n * plan->c_stride), g->dcn ? frnn_at(plan, g->dcn, n * H) : NULL, H,
+                     Hp);
+    frnn_copy_padded(plan, frnn_at(plan, job->c0, n * plan->c_stride),
+                     job->q->c0 ? frnn_at(plan, job->q->c0, n * H) : NULL, H, Hp);
 }
 
 static void backward_thread(void *context, int index, int threads)

@@ -7,6 +7,7 @@
  *   2  for every step: point each running row at what it reads and writes (h0, resets, masks and ragged ends are
  *      only different pointers), then the cell's fused step; zeros where a row has ended
  *   3  projection, if any
+ *   3' y, where steps keep it to themselves for a while
  * and at the end
  *   4  final states
  */
@@ -26,6 +27,7 @@ typedef struct forward_work {
     void *masked_x;          /* [window][rows][I] */
     void *masked_h;          /* [rows][P] */
     void *saved;             /* [rows][saved_stride]: work rows of inference */
+    void *kept;              /* [KEPT_STEPS][2][c_stride]: y of the first and last row, of some steps */
     char *walk_plans;        /* frnn_step_forward */
     void *turned, *turned_x; /* panels of borrowed weights (frnn_panels): of products with the state, and with x */
     int64_t window;
@@ -40,11 +42,26 @@ typedef struct forward_job {
     frnn_barrier *barriers; /* [shares.rows] */
     int64_t *order, *counts;
     void *zeros;        /* [max(P, Hp)] */
-    void *c;            /* [N][Hp]: c0, and in inference c itself */
+    void *c;            /* c0, and in inference c itself: c_row */
+    int64_t parts;      /* of its rows, one for each thread that has some of them at first */
+    int may_keep;       /* y, for some steps: there is room for them */
     int64_t begin, end; /* steps, in processing order, that the threads are running */
     char *thread_base;
     size_t thread_bytes;
 } forward_job;
+
+/* The first row of one thread and the last of another share cache lines of y, unless its rows are whole lines; both write there, and
+ * read it in the next step. So these rows are kept for some steps where no other writes, and then written all at once. */
+#define KEPT_STEPS 16
+
+static int keeps(const forward_job *job)
+{
+    const frnn_sequence *q = job->q;
+    const size_t bytes = job->plan.size;
+    return job->may_keep && q->y_n_stride < q->y_t_stride &&
+           (((uintptr_t)q->y | (bytes * (size_t)q->y_n_stride) | (bytes * (size_t)q->y_t_stride)) % FRNN_CACHE_LINE) !=
+               0;
+}
 
 static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work *w)
 {
@@ -62,9 +79,20 @@ static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work
     w->masked_x = frnn_take(arena, q->input_mask ? size * window_rows * (size_t)plan->I : 0);
     w->masked_h = frnn_take(arena, q->hidden_mask ? size * rows * (size_t)plan->P : 0);
     w->saved = frnn_take(arena, q->training ? 0 : size * rows * (size_t)plan->saved_stride);
+    w->kept = frnn_take(arena, job->may_keep ? size * KEPT_STEPS * 2 * (size_t)plan->c_stride : 0);
     w->walk_plans = frnn_take_walk_plans(plan, arena);
     w->turned = frnn_take_turned(&q->layer, plan, plan->H, arena); /* P is at most H */
     w->turned_x = frnn_take_turned(&q->layer, plan, plan->I, arena);
+}
+
+/* Rows of different threads lie a page apart: the prefetcher of one would take from the other what comes next and is being
+ * written. */
+#define PAGE ((size_t)4096)
+
+static void *c_row(const forward_job *job, int64_t n)
+{
+    const int64_t part = ((n + 1) * job->parts - 1) / job->q->N; /* frnn_take_rows */
+    return (char *)frnn_at(&job->plan, job->c, n * job->plan.c_stride) + part * (int64_t)PAGE;
 }
 
 static size_t carve(forward_job *job, frnn_arena *arena)
@@ -76,7 +104,12 @@ static size_t carve(forward_job *job, frnn_arena *arena)
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
     job->zeros = frnn_take(arena, job->plan.size * (size_t)FRNN_MAX(job->plan.P, job->plan.Hp));
-    job->c = frnn_take(arena, job->plan.cell->c_slot >= 0 ? job->plan.size * (size_t)(q->N * job->plan.Hp) : 0);
+    job->parts = job->shares.rows;
+    job->may_keep =
+        job->shares.rows > 1 && job->shares.units == 1 && q->T > 1 && !q->lengths && frnn_is_regular(&job->plan, q);
+    job->c = frnn_take(arena, job->plan.cell->c_slot < 0 ? 0
+                                                         : job->plan.size * (size_t)(q->N * job->plan.c_stride) +
+                                                               PAGE * (size_t)FRNN_MIN(q->N, q->threads));
     forward_work unused;
     frnn_arena thread = {0};
     carve_thread(job, &thread, &unused);
@@ -167,7 +200,7 @@ static void point_rows(const forward_job *job, const forward_work *w, int64_t fi
         }
         if (plan->cell->c_slot >= 0) {
             const int64_t slot = plan->cell->c_slot * plan->Hp;
-            void *c = frnn_at(plan, job->c, n * plan->Hp);
+            void *c = c_row(job, n);
             row->c = q->training ? frnn_at(plan, row->saved, slot) : c;
             if (reset)
                 row->c_prev = job->zeros;
@@ -220,6 +253,38 @@ static void move_rows(const forward_job *job, const forward_work *w, int64_t ami
     }
 }
 
+/* Of the first or last row, the k-th of the steps that are kept. */
+static void *kept_row(const forward_job *job, const forward_work *w, int64_t k, int last)
+{
+    return frnn_at(&job->plan, w->kept, (2 * k + last) * job->plan.c_stride);
+}
+
+/* Where the first and the last row read and write h at step t, the k-th of the steps that are kept; those before are in y already. */
+static void point_kept(const forward_job *job, const forward_work *w, int64_t count, int64_t t, int64_t k)
+{
+    const frnn_sequence *q = job->q;
+    for (int last = 0; last < FRNN_MIN(count, 2); last++) {
+        const int64_t i = last ? count - 1 : 0;
+        frnn_row_forward *row = &w->step_rows[i];
+        row->h = kept_row(job, w, k, last);
+        row->operand = row->h_prev =
+            k > 0 ? kept_row(job, w, k - 1, last) : frnn_h_prev(&job->plan, q, w->rows[i], t, job->zeros);
+    }
+}
+
+/* Their y of the steps s0 to s1. Last rows begin at the end, so that neighbours do not want the same lines at a time. */
+static void write_kept(const forward_job *job, const forward_work *w, int64_t count, int64_t s0, int64_t s1)
+{
+    const frnn_sequence *q = job->q;
+    const frnn_plan *plan = &job->plan;
+    for (int last = 0; last < FRNN_MIN(count, 2); last++)
+        for (int64_t j = 0; j < s1 - s0; j++) {
+            const int64_t k = last ? s1 - s0 - 1 - j : j, n = w->rows[last ? count - 1 : 0];
+            memcpy(frnn_at(plan, q->y, frnn_time(q, s0 + k) * q->y_t_stride + n * q->y_n_stride),
+                   kept_row(job, w, k, last), plan->size * (size_t)plan->P);
+        }
+}
+
 /* Zeros in y for the rows that have ended before step t. A step's share at a time: many lines at once that are in no cache
  * wait for each other, and these pass while the step's products are computed. */
 static void clear_rows(const forward_job *job, const forward_work *w, int64_t active, int64_t count, int64_t t)
@@ -268,7 +333,7 @@ static void finish_row(const forward_job *job, const forward_work *w, int64_t i)
                             : job->zeros;
     memmove(frnn_at(plan, q->hn, n * P + unit0), frnn_at(plan, h, unit0), bytes);
     if (plan->cell->c_slot >= 0) {
-        const void *c = frnn_at(plan, job->c, n * plan->Hp);
+        const void *c = c_row(job, n);
         if (q->training && length)
             c = frnn_at(plan, frnn_saved_row(plan, q, n, last), plan->cell->c_slot * plan->Hp);
         const int64_t unit1 = job->shares.units > 1 ? w->share.unit1 : plan->H; /* H, not P, of a layer that projects */
@@ -307,8 +372,8 @@ static void forward_thread(void *context, int index, int threads)
                               .zoneout_h = q->zoneout_h != NULL && !plan->projects,
                               .zoneout_c = q->zoneout_c != NULL,
                               .walk_plans = w.walk_plans};
-    const int regular = frnn_is_regular(plan, q);
-    int64_t amidst = 0;
+    const int regular = frnn_is_regular(plan, q), keep = keeps(job);
+    int64_t amidst = 0, kept_from = job->begin;
     for (int64_t s0 = job->begin; s0 < job->end; s0 += w.window) {
         const int64_t s1 = FRNN_MIN(s0 + w.window, job->end);
         if (w.has_gates)
@@ -320,6 +385,8 @@ static void forward_thread(void *context, int index, int threads)
                 amidst = rows_amidst(job, &w, count, s, amidst);
             move_rows(job, &w, amidst, count, s - s0);
             point_rows(job, &w, amidst, step.m, count, t, s - s0);
+            if (keep)
+                point_kept(job, &w, count, t, s - kept_from);
             clear_rows(job, &w, step.m, count, t);
             step.backwards = frnn_is_backwards(step.m, s + q->phase);
             plan->kernels->step_forward[q->layer.cell](&step);
@@ -327,6 +394,10 @@ static void forward_thread(void *context, int index, int threads)
                 project(job, &w, step.m, t);
             if (job->shares.meet)
                 frnn_barrier_wait(&job->barriers[w.share.index], job->shares.units);
+            if (keep && (s + 1 == kept_from + KEPT_STEPS || s + 1 == job->end)) {
+                write_kept(job, &w, count, kept_from, s + 1);
+                kept_from = s + 1;
+            }
         }
     }
     if (job->end == q->T)
@@ -345,7 +416,7 @@ void frnn_piece_forward(const frnn_sequence *q)
     memset(job.zeros, 0, job.plan.size * (size_t)FRNN_MAX(job.plan.P, job.plan.Hp));
     if (job.plan.cell->c_slot >= 0)
         for (int64_t n = 0; n < q->N; n++)
-            frnn_copy_padded(&job.plan, frnn_at(&job.plan, job.c, n * job.plan.Hp),
-                             q->c0 ? frnn_at(&job.plan, q->c0, n * job.plan.H) : NULL, job.plan.H, job.plan.Hp);
+            frnn_copy_padded(&job.plan, c_row(&job, n), q->c0 ? frnn_at(&job.plan, q->c0, n * job.plan.H) : NULL,
+                             job.plan.H, job.plan.Hp);
     frnn_run_shares(forward_thread, &job, &job.shares, job.barriers, q->T, &job.begin, &job.end);
 }

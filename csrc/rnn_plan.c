@@ -72,6 +72,8 @@ void frnn_make_plan(const frnn_layer *layer, int training, const void *packed, f
         plan->dprojected_offset = plan->unprojected_offset + plan->Hp;
         plan->saved_stride = plan->dprojected_offset + plan->Pp;
     }
+    plan->saved_stride = frnn_whole_lines(plan, plan->saved_stride);
+    plan->c_stride = frnn_whole_lines(plan, plan->Hp);
     plan->input_segments = (frnn_segments){.count = plan->G, .length = H};
     for (int g = 0; g < plan->G; g++)
         plan->input_segments.offset[g] = g * plan->Hp;
@@ -416,7 +418,7 @@ int frnn_sequence_threads(const frnn_sequence *q)
 
 /* What one thread went through alone is in its core's cache. Another one takes as long to get a byte from there as to multiply
  * so often, and as long again when the first writes there next time. */
-#define FRNN_FLOP_PER_TRANSFERRED_BYTE 14.0
+#define FRNN_FLOP_PER_TRANSFERRED_BYTE 18.0
 
 int frnn_late_threads(const frnn_plan *plan, const frnn_shares *shares, const frnn_sequence *q)
 {

@@ -24,9 +24,10 @@ typedef struct frnn_plan {
     int projects;
     size_t size; /* of a real */
 
-    /* saved row: [saved_slots][Hp], and with a projection h before it [Hp] and the gradient after it [Pp] */
+    /* saved row: [saved_slots][Hp], and with a projection h before it [Hp] and the gradient after it [Pp]; whole cache lines */
     int64_t gates_stride; /* of a pre-activation row */
     int64_t saved_stride, unprojected_offset, dprojected_offset;
+    int64_t c_stride; /* of rows of states outside of it */
 
     /* packed weights, pointing into the block, or out of it into those borrowed */
     void *bias; /* [input_slots][Hp], then parameters of layer normalisation: ln_ih, ln_hh, ln_c_weight, ln_c_bias */
@@ -44,6 +45,14 @@ void frnn_make_plan(const frnn_layer *layer, int training, const void *packed, f
 FRNN_INLINE void *frnn_at(const frnn_plan *plan, const void *base, int64_t elements)
 {
     return (char *)base + elements * (int64_t)plan->size;
+}
+
+/* Room for n reals in whole cache lines. Rows that different threads write share none: a line that two write goes back and forth
+ * between their cores, at every step and in up to half a microsecond. */
+FRNN_INLINE int64_t frnn_whole_lines(const frnn_plan *plan, int64_t n)
+{
+    const int64_t line = FRNN_CACHE_LINE / (int64_t)plan->size;
+    return (n + line - 1) / line * line;
 }
 
 /* Order of the batch rows by falling length (stable), for ragged batches. order [N], counts [T + 2]. */

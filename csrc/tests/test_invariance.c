@@ -105,6 +105,24 @@ static void check(int isa, int dtype, int cell, int features, int64_t I)
     release();
 }
 
+/* Of a thread's rows the first and the last write y some steps at a time; of one row, the same is both. */
+static void check_many_steps(int isa, int dtype, int cell, int features)
+{
+    const problem q = make_problem(cell, features, 37, 5, 3, lanes_of(isa, dtype) + 1);
+    for (int training = 0; training < 2; training++) {
+        settings s = {.dtype = dtype, .isa = isa, .threads = 1, .backward = training};
+        const outputs alone = engine_run(&q, &s);
+        for (s.threads = 2; s.threads <= 5; s.threads += 3) {
+            const outputs other = engine_run(&q, &s);
+            for (int64_t n = 0; training && n < q.N; n++)
+                compare_row(&q, &alone, n, &other, q.N, n, "threads, many steps");
+            CHECK(same_bits(q.T * q.N * q.P, alone.y, other.y), "cell %d: y differs: threads, many steps", cell);
+            CHECK(same_bits(q.N * q.P, alone.hn, other.hn), "cell %d: hn differs: threads, many steps", cell);
+        }
+    }
+    release();
+}
+
 /* Threads with few rows share units, all of the rows or some, and meet after every step; after a meeting that went badly they
  * share rows. */
 static void check_shared_units(int isa, int dtype, int cell)
@@ -244,6 +262,8 @@ void test_invariance(void)
         for (int cell = 0; cell < FRNN_CELL_COUNT; cell++) {
             for (size_t k = 0; k < (reduced ? 2 : 4); k++)
                 check(isa, dtype, cell, feature_sets[k], inputs[k]);
+            check_many_steps(isa, dtype, cell, WITH_BIAS | WITH_STATE);
+            check_many_steps(isa, dtype, cell, REVERSE);
             if (!reduced)
                 check_shared_units(isa, dtype, cell);
             if (cell == FRNN_RNN_TANH || cell == FRNN_LSTM || cell == FRNN_GRU) /* tiles of every kind */
