@@ -56,7 +56,7 @@ static void check_isa_for(int isa, int best, int dtype)
     const int64_t saving[] = {1, V / 2, V + 1, 9 * V + V / 2};
     for (size_t i = 0; i < sizeof saving / sizeof *saving; i++) {
         const int seen = frnn_isa_for(dtype, FRNN_WEIGHTS_REAL, saving[i]);
-        const int halves = isa == best && frnn_cpu_halves_avx512();
+        const int halves = isa == best && V * (int64_t)real_size(dtype) == 64 && frnn_cpu_halves_avx512();
         CHECK(lanes_of(seen, dtype) == (halves ? V / 2 : V) && frnn_isa_supported(seen) && (halves || seen == isa),
               "%s for %d units, %s runs", frnn_isa_name(seen), (int)saving[i], frnn_isa_name(isa));
     }
