@@ -45,7 +45,7 @@ static void check_isas(void)
     frnn_start(frnn_isa_name(before));
 }
 
-/* Half vectors stand in only for the best ISA, for few units, where they save lanes, and in no other format. */
+/* Half vectors stand in only for the best ISA, for few units, where they save lanes, and not for int8; bfloat16 has the ISA of float32. */
 static void check_isa_for(int isa, int best, int dtype)
 {
     const int64_t V = lanes_of(isa, dtype), whole[] = {V / 2 + 1, V, 2 * V, 10 * V + 1, 1000 * V + V / 2};
@@ -57,6 +57,8 @@ static void check_isa_for(int isa, int best, int dtype)
     for (size_t i = 0; i < sizeof saving / sizeof *saving; i++) {
         const int seen = frnn_isa_for(dtype, FRNN_WEIGHTS_REAL, saving[i]);
         const int halves = isa == best && V * (int64_t)real_size(dtype) == 64 && frnn_cpu_halves_avx512();
+        CHECK(frnn_isa_for(dtype, FRNN_WEIGHTS_BFLOAT16, saving[i]) == seen, "bfloat16 of %d units has another ISA",
+              (int)saving[i]);
         CHECK(lanes_of(seen, dtype) == (halves ? V / 2 : V) && frnn_isa_supported(seen) && (halves || seen == isa),
               "%s for %d units, %s runs", frnn_isa_name(seen), (int)saving[i], frnn_isa_name(isa));
     }

@@ -154,10 +154,8 @@ cdef class Parameter:
 
     cdef _lend(self, borrower):
         """Call ``settle()`` of what this weak reference leads to, if it is still alive, before `data` is written to."""
-        cdef Py_ssize_t i
-        for i in range(len(self._borrowers) - 1, -1, -1):
-            if self._borrowers[i]() is None:
-                del self._borrowers[i]
+        if self._borrowers:
+            self._borrowers = [b for b in self._borrowers if b() is not None]
         self._borrowers.append(borrower)
 
     cdef _settle(self):
