@@ -37,8 +37,9 @@ typedef struct backward_job {
     frnn_plan plan;
     int64_t *order, *counts;
     void *zeros;     /* [saved_stride] */
-    void *dh_direct; /* [N][direct_stride] */
-    void *dc, *c0;   /* [N][c_stride] */
+    int64_t parts;   /* of its rows, one for each thread that has some of them at first */
+    void *dh_direct; /* [N][direct_stride] apart */
+    void *dc, *c0;   /* [N][c_stride] apart */
     int has_direct;
     int late_dx;            /* dx needs the work of several threads, or takes the place of x: after all else */
     int64_t begin, end;     /* steps, against the processing order, that the threads are running */
@@ -51,6 +52,17 @@ typedef struct backward_job {
 static int64_t direct_stride(const frnn_plan *plan)
 {
     return frnn_whole_lines(plan, FRNN_MAX(plan->Pp, plan->Hp));
+}
+
+static void *direct_row(const backward_job *job, int64_t n)
+{
+    return frnn_row_apart(&job->plan, job->q, job->parts, job->dh_direct, n, direct_stride(&job->plan));
+}
+
+/* Of dc or c0. */
+static void *c_row(const backward_job *job, const void *rows, int64_t n)
+{
+    return frnn_row_apart(&job->plan, job->q, job->parts, rows, n, job->plan.c_stride);
 }
 
 static void carve_thread(const backward_job *job, frnn_arena *arena, backward_work *w)
@@ -85,14 +97,15 @@ static size_t carve(backward_job *job, frnn_arena *arena)
     job->order = frnn_take(arena, q->lengths ? sizeof *job->order * (size_t)q->N : 0);
     job->counts = frnn_take(arena, q->lengths ? sizeof *job->counts * (size_t)(q->T + 2) : 0);
     job->zeros = frnn_take(arena, plan->size * (size_t)plan->saved_stride);
-    const size_t c_bytes = plan->cell->c_slot >= 0 ? plan->size * (size_t)(q->N * plan->c_stride) : 0;
-    job->dh_direct = frnn_take(arena, plan->size * (size_t)(q->N * direct_stride(plan)));
+    const size_t c_bytes = plan->cell->c_slot >= 0 ? frnn_rows_apart_bytes(plan, q, plan->c_stride) : 0;
+    job->parts = job->shares.rows;
+    job->dh_direct = frnn_take(arena, frnn_rows_apart_bytes(plan, q, direct_stride(plan)));
     job->dc = frnn_take(arena, c_bytes);
     job->c0 = frnn_take(arena, c_bytes);
     backward_work unused;
     frnn_arena thread = {0};
     carve_thread(job, &thread, &unused);
-    job->thread_bytes = FRNN_MAX(thread.used, frnn_weight_gradients_scratch(job->g, plan));
+    job->thread_bytes = FRNN_MAX(thread.used, frnn_weight_gradients_scratch(job->g, plan)) + FRNN_APART;
     job->thread_base = frnn_take(arena, job->thread_bytes * (size_t)q->threads);
     return arena->used;
 }
@@ -120,7 +133,7 @@ static const void *c_prev(const backward_job *job, int64_t n, int64_t t)
     if (frnn_is_reset(q, n, t))
         return job->zeros;
     if (frnn_is_first(q, n, t))
-        return frnn_at(plan, job->c0, n * plan->c_stride);
+        return c_row(job, job->c0, n);
     return frnn_at(plan, frnn_saved_row(plan, q, n, frnn_previous(q, t)), plan->cell->c_slot * plan->Hp);
 }
 
@@ -136,7 +149,7 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t f
         frnn_row_backward *row = &w->step_rows[i];
         const int last = frnn_is_last(q, n, t);
         const int cut = !last && frnn_is_reset(q, n, frnn_next(q, t)); /* nothing comes back from the step after */
-        void *direct = frnn_at(plan, job->dh_direct, n * direct_stride(plan));
+        void *direct = direct_row(job, n);
         row->gates_next = last ? gates_past(job, n) : cut ? job->zeros : frnn_saved_row(plan, q, n, frnn_next(q, t));
         any_next |= row->gates_next != job->zeros;
         row->mask = q->hidden_mask ? frnn_at(plan, q->hidden_mask, n * plan->P) : NULL;
@@ -155,7 +168,7 @@ static int point_rows(const backward_job *job, const backward_work *w, int64_t f
             row->operand = masked;
         }
         if (plan->cell->c_slot >= 0) {
-            void *dc = frnn_at(plan, job->dc, n * plan->c_stride);
+            void *dc = c_row(job, job->dc, n);
             row->dc = cut ? job->zeros : dc;
             row->dc_out = dc;
             row->c_prev = c_prev(job, n, t);
@@ -183,7 +196,7 @@ static void move_rows(const backward_job *job, const backward_work *w, int64_t a
     const frnn_sequence *q = job->q;
     const frnn_plan *plan = &job->plan;
     const int64_t back = q->reverse ? (int64_t)plan->size : -(int64_t)plan->size;
-    const int64_t saved = back * q->N * plan->saved_stride, y = back * q->y_t_stride;
+    const int64_t saved = back * plan->saved_stride, y = back * q->y_t_stride;
     const int64_t dy = g->dy ? back * g->dy_t_stride : 0;
     const int has_c = plan->cell->c_slot >= 0;
     for (int64_t i = 0; i < amidst; i++) {
@@ -304,8 +317,7 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
         w->out[i] = frnn_at(plan, g->dh0, n * plan->P + unit0);
         if (plan->cell->c_slot >= 0)
             memcpy(frnn_at(plan, g->dc0, n * plan->H + unit0),
-                   reset ? job->zeros : frnn_at(plan, job->dc, n * plan->c_stride + unit0),
-                   plan->size * (size_t)c_units);
+                   reset ? job->zeros : frnn_at(plan, c_row(job, job->dc, n), unit0), plan->size * (size_t)c_units);
     }
     frnn_panels recurrent_t = frnn_with_space(plan->recurrent_t, w->turned);
     recurrent_t.n = units;
@@ -319,8 +331,7 @@ static void initial_gradients(const backward_job *job, const backward_work *w, i
         const void *mask = q->hidden_mask ? frnn_at(plan, q->hidden_mask, w->rows[i] * plan->P + unit0) : NULL;
         const int64_t n = w->rows[i], length = frnn_length(q, n), first = q->reverse ? length - 1 : 0;
         const int reset = length > 0 && frnn_is_reset(q, n, first);
-        const void *direct =
-            job->has_direct && !reset ? frnn_at(plan, job->dh_direct, n * direct_stride(plan) + unit0) : NULL;
+        const void *direct = job->has_direct && !reset ? frnn_at(plan, direct_row(job, n), unit0) : NULL;
         if (job->seam && job->seam->open) {
             frnn_copy_padded(plan, w->out[i], direct, units, units);
             continue;
@@ -334,15 +345,12 @@ static void load_final_gradients(const backward_job *job, int64_t n)
 {
     const frnn_sequence_gradient *g = job->g;
     const frnn_plan *plan = &job->plan;
-    const int64_t H = plan->H, Hp = plan->Hp, P = plan->P, stride = direct_stride(plan);
-    frnn_copy_padded(plan, frnn_at(plan, job->dh_direct, n * stride), g->dhn ? frnn_at(plan, g->dhn, n * P) : NULL, P,
-                     stride);
+    const int64_t H = plan->H, Hp = plan->Hp, P = plan->P;
+    frnn_copy_padded(plan, direct_row(job, n), g->dhn ? frnn_at(plan, g->dhn, n * P) : NULL, P, direct_stride(plan));
     if (plan->cell->c_slot < 0)
         return;
-    frnn_copy_padded(plan, frnn_at(plan, job->dc, n * plan->c_stride), g->dcn ? frnn_at(plan, g->dcn, n * H) : NULL, H,
-                     Hp);
-    frnn_copy_padded(plan, frnn_at(plan, job->c0, n * plan->c_stride),
-                     job->q->c0 ? frnn_at(plan, job->q->c0, n * H) : NULL, H, Hp);
+    frnn_copy_padded(plan, c_row(job, job->dc, n), g->dcn ? frnn_at(plan, g->dcn, n * H) : NULL, H, Hp);
+    frnn_copy_padded(plan, c_row(job, job->c0, n), job->q->c0 ? frnn_at(plan, job->q->c0, n * H) : NULL, H, Hp);
 }
 
 static void backward_thread(void *context, int index, int threads)

@@ -42,7 +42,7 @@ typedef struct forward_job {
     frnn_barrier *barriers; /* [shares.rows] */
     int64_t *order, *counts;
     void *zeros;        /* [max(P, Hp)] */
-    void *c;            /* c0, and in inference c itself: c_row */
+    void *c;            /* [N][c_stride] apart: c0, and in inference c itself */
     int64_t parts;      /* of its rows, one for each thread that has some of them at first */
     int may_keep;       /* y, for some steps: there is room for them */
     int64_t begin, end; /* steps, in processing order, that the threads are running */
@@ -85,14 +85,9 @@ static void carve_thread(const forward_job *job, frnn_arena *arena, forward_work
     w->turned_x = frnn_take_turned(&q->layer, plan, plan->I, arena);
 }
 
-/* Rows of different threads lie a page apart: the prefetcher of one would take from the other what comes next and is being
- * written. */
-#define PAGE ((size_t)4096)
-
 static void *c_row(const forward_job *job, int64_t n)
 {
-    const int64_t part = ((n + 1) * job->parts - 1) / job->q->N; /* frnn_take_rows */
-    return (char *)frnn_at(&job->plan, job->c, n * job->plan.c_stride) + part * (int64_t)PAGE;
+    return frnn_row_apart(&job->plan, job->q, job->parts, job->c, n, job->plan.c_stride);
 }
 
 static size_t carve(forward_job *job, frnn_arena *arena)
@@ -107,14 +102,13 @@ static size_t carve(forward_job *job, frnn_arena *arena)
     job->parts = job->shares.rows;
     job->may_keep =
         job->shares.rows > 1 && job->shares.units == 1 && q->T > 1 && !q->lengths && frnn_is_regular(&job->plan, q);
-    job->c = frnn_take(arena, job->plan.cell->c_slot < 0 ? 0
-                                                         : job->plan.size * (size_t)(q->N * job->plan.c_stride) +
-                                                               PAGE * (size_t)FRNN_MIN(q->N, q->threads));
+    job->c =
+        frnn_take(arena, job->plan.cell->c_slot < 0 ? 0 : frnn_rows_apart_bytes(&job->plan, q, job->plan.c_stride));
     forward_work unused;
     frnn_arena thread = {0};
     carve_thread(job, &thread, &unused);
-    job->thread_bytes = thread.used;
-    job->thread_base = frnn_take(arena, thread.used * (size_t)(job->shares.rows * job->shares.units));
+    job->thread_bytes = thread.used + FRNN_APART;
+    job->thread_base = frnn_take(arena, job->thread_bytes * (size_t)(job->shares.rows * job->shares.units));
     return arena->used;
 }
 
@@ -235,7 +229,7 @@ static void move_rows(const forward_job *job, const forward_work *w, int64_t ami
     const frnn_plan *plan = &job->plan;
     const int64_t forth = q->reverse ? -(int64_t)plan->size : (int64_t)plan->size;
     const int64_t x = forth * q->x_t_stride, y = forth * q->y_t_stride;
-    const int64_t saved = q->training ? forth * q->N * plan->saved_stride : 0;
+    const int64_t saved = q->training ? forth * plan->saved_stride : 0;
     const int has_c = plan->cell->c_slot >= 0;
     for (int64_t i = 0; i < amidst; i++) {
         frnn_row_forward *row = &w->step_rows[i];

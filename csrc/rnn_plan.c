@@ -199,7 +199,7 @@ size_t frnn_piece_saved_size(const frnn_sequence *q)
 {
     frnn_plan plan;
     frnn_make_plan(&q->layer, 1, NULL, &plan);
-    return plan.size * (size_t)(q->T * q->N * plan.saved_stride);
+    return plan.size * (size_t)(q->N * frnn_saved_steps(&plan, q));
 }
 
 void frnn_sort_rows(const frnn_sequence *q, int64_t *order, int64_t *counts)
