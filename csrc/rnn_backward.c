@@ -105,7 +105,7 @@ static size_t carve(backward_job *job, frnn_arena *arena)
     backward_work unused;
     frnn_arena thread = {0};
     carve_thread(job, &thread, &unused);
-    job->thread_bytes = FRNN_MAX(thread.used, frnn_weight_gradients_scratch(job->g, plan)) + FRNN_APART;
+    job->thread_bytes = FRNN_MAX(thread.used, frnn_weight_gradients_scratch(job->g, plan)) + FRNN_APART_BYTES;
     job->thread_base = frnn_take(arena, job->thread_bytes * (size_t)q->threads);
     return arena->used;
 }

@@ -107,7 +107,7 @@ static size_t carve(forward_job *job, frnn_arena *arena)
     forward_work unused;
     frnn_arena thread = {0};
     carve_thread(job, &thread, &unused);
-    job->thread_bytes = thread.used + FRNN_APART;
+    job->thread_bytes = thread.used + FRNN_APART_BYTES;
     job->thread_base = frnn_take(arena, job->thread_bytes * (size_t)(job->shares.rows * job->shares.units));
     return arena->used;
 }

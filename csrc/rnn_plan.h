@@ -57,18 +57,18 @@ FRNN_INLINE int64_t frnn_whole_lines(const frnn_plan *plan, int64_t n)
 
 /* What different threads write lies a page apart: the prefetchers of one would take from the other what comes next and is being
  * written. So do their scratch, and rows [N][stride] of all threads, where these have `parts` of them (frnn_take_rows). */
-#define FRNN_APART ((size_t)4096)
+#define FRNN_APART_BYTES ((size_t)4096)
 
 FRNN_INLINE size_t frnn_rows_apart_bytes(const frnn_plan *plan, const frnn_sequence *q, int64_t stride)
 {
-    return plan->size * (size_t)(q->N * stride) + FRNN_APART * (size_t)FRNN_MIN(q->N, q->threads);
+    return plan->size * (size_t)(q->N * stride) + FRNN_APART_BYTES * (size_t)FRNN_MIN(q->N, q->threads);
 }
 
 FRNN_INLINE void *frnn_row_apart(const frnn_plan *plan, const frnn_sequence *q, int64_t parts, const void *rows,
                                  int64_t n, int64_t stride)
 {
     const int64_t part = ((n + 1) * parts - 1) / q->N;
-    return (char *)frnn_at(plan, rows, n * stride) + part * (int64_t)FRNN_APART;
+    return (char *)frnn_at(plan, rows, n * stride) + part * (int64_t)FRNN_APART_BYTES;
 }
 
 /* Order of the batch rows by falling length (stable), for ragged batches. order [N], counts [T + 2]. */
@@ -197,7 +197,7 @@ FRNN_INLINE const void *frnn_h_prev(const frnn_plan *plan, const frnn_sequence *
     return frnn_at(plan, q->y, frnn_previous(q, t) * q->y_t_stride + n * q->y_n_stride);
 }
 
-/* Saved rows of a batch row lie together, so that those of a thread do (FRNN_APART). From one batch row to the next it is an odd
+/* Saved rows of a batch row lie together, so that those of a thread do (FRNN_APART_BYTES). From one batch row to the next it is an odd
  * number of cache lines, which keeps them out of each other's sets of a cache. */
 FRNN_INLINE int64_t frnn_saved_steps(const frnn_plan *plan, const frnn_sequence *q)
 {
