@@ -193,7 +193,7 @@ typedef struct frnn_kernels {
     int64_t lanes;     /* V */
     int64_t real_size; /* sizeof(real) */
     int64_t sliced;    /* panels of four vectors */
-    void (*pack)(void *dst, const frnn_panels *, const frnn_pack_source *);
+    void (*pack)(void *dst, const frnn_panels *, const frnn_pack_source *, int part, int parts);
     void (*product)(const frnn_product *);
     int64_t outer_chunk;
     size_t outer_scratch;

@@ -70,9 +70,9 @@ void frnn_linear_pack(const frnn_linear *linear, const void *weight, const void 
     const frnn_pack_source backward = {.data = weight, .unit_stride = 1, .k_stride = K};
     job.kernels->add_bias(Op, NULL, NULL, job.bias);
     job.kernels->add_bias(O, bias, NULL, job.bias);
-    job.kernels->pack((void *)job.panels.data, &job.panels, &forward);
+    job.kernels->pack((void *)job.panels.data, &job.panels, &forward, 0, 1);
     if (training)
-        job.kernels->pack((void *)job.panels_t.data, &job.panels_t, &backward);
+        job.kernels->pack((void *)job.panels_t.data, &job.panels_t, &backward, 0, 1);
 }
 
 int frnn_linear_threads(const frnn_linear *linear, int64_t M)

@@ -4,6 +4,7 @@
 
 #include "cell_list.h"
 #include "platform/cpu.h"
+#include "platform/thread_pool.h"
 #include "platform/threads.h"
 
 const frnn_cell_counts frnn_cell_table[FRNN_CELL_COUNT] = {
@@ -129,12 +130,12 @@ size_t frnn_packed_size(const frnn_layer *layer, int training)
     return plan.packed_bytes;
 }
 
-static void pack(const frnn_plan *plan, const frnn_panels *panels, const void *data, int64_t gate_stride,
-                 int64_t unit_stride, int64_t k_stride)
+/* Multiplications with the weights of a step, for one row. */
+static double step_weights(const frnn_layer *layer)
 {
-    const frnn_pack_source source = {
-        .data = data, .gate_stride = gate_stride, .unit_stride = unit_stride, .k_stride = k_stride};
-    plan->kernels->pack((void *)panels->data, panels, &source);
+    const frnn_cell_counts *cell = &frnn_cell_table[layer->cell];
+    const double H = (double)layer->hidden_size, P = layer->proj_size ? (double)layer->proj_size : H;
+    return H * (cell->gates * (double)layer->input_size + cell->recurrent_gates * P + (layer->proj_size ? P : 0.0));
 }
 
 /* The two biases add up, but for a GRU that resets after the product: there the n gate's recurrent bias is its own slot. */
@@ -166,33 +167,70 @@ static void pack_norm(const frnn_plan *plan, const frnn_weights *w)
                              frnn_at(plan, parts[part].from, k * plan->H), plan->H, plan->Hp);
 }
 
+typedef struct pack_job {
+    const frnn_weights *w;
+    int training;
+    frnn_plan plan;
+} pack_job;
+
+/* One of the parts in which a matrix is packed. */
+typedef struct pack_part {
+    const frnn_kernels *kernels;
+    int index, count;
+} pack_part;
+
+static void pack(const pack_part *part, const frnn_panels *panels, const void *data, int64_t gate_stride,
+                 int64_t unit_stride, int64_t k_stride)
+{
+    const frnn_pack_source source = {
+        .data = data, .gate_stride = gate_stride, .unit_stride = unit_stride, .k_stride = k_stride};
+    part->kernels->pack((void *)panels->data, panels, &source, part->index, part->count);
+}
+
+static void pack_thread(void *context, int index, int threads)
+{
+    const pack_job *job = context;
+    const frnn_plan *plan = &job->plan;
+    const frnn_weights *w = job->w;
+    const pack_part part = {plan->kernels, index, threads};
+    const int64_t I = plan->I, H = plan->H, P = plan->P;
+    const int has_candidate = plan->cell->recurrent_count < plan->cell->recurrent_gates;
+    const void *w_candidate = frnn_at(plan, w->weight_hh, plan->cell->recurrent_count * H * P);
+    pack(&part, &plan->input, w->weight_ih, H * I, I, 1);
+    pack(&part, &plan->recurrent, w->weight_hh, H * P, P, 1);
+    if (has_candidate)
+        pack(&part, &plan->candidate, w_candidate, 0, P, 1);
+    if (plan->projects)
+        pack(&part, &plan->projection, w->weight_hr, 0, H, 1);
+    if (job->training) {
+        pack(&part, &plan->input_t, w->weight_ih, 0, 1, I);
+        pack(&part, &plan->recurrent_t, w->weight_hh, 0, 1, P);
+        if (has_candidate)
+            pack(&part, &plan->candidate_t, w_candidate, 0, 1, P);
+        if (plan->projects)
+            pack(&part, &plan->projection_t, w->weight_hr, 0, 1, H);
+    }
+}
+
+/* To read a weight and write it into its panel takes as long as so many operations. */
+#define FRNN_FLOP_PER_PACKED_WEIGHT 16.0
+
+static int pack_threads(const frnn_layer *layer, int training)
+{
+    return frnn_threads_for(FRNN_FLOP_PER_PACKED_WEIGHT * (training ? 2 : 1) * step_weights(layer), FRNN_MAX_THREADS);
+}
+
 void frnn_pack(const frnn_layer *layer, const frnn_weights *w, int training, void *packed)
 {
     if (layer->format == FRNN_WEIGHTS_BORROWED)
         *(frnn_weights *)packed = *w;
-    frnn_plan plan;
-    frnn_make_plan(layer, training, packed, &plan);
-    const int64_t I = plan.I, H = plan.H, P = plan.P;
-    const int has_candidate = plan.cell->recurrent_count < plan.cell->recurrent_gates;
-    const void *w_candidate = frnn_at(&plan, w->weight_hh, plan.cell->recurrent_count * H * P);
-    pack_bias(&plan, w);
-    pack_norm(&plan, w);
+    pack_job job = {.w = w, .training = training};
+    frnn_make_plan(layer, training, packed, &job.plan);
+    pack_bias(&job.plan, w);
+    pack_norm(&job.plan, w);
     if (layer->format == FRNN_WEIGHTS_BORROWED)
         return;
-    pack(&plan, &plan.input, w->weight_ih, H * I, I, 1);
-    pack(&plan, &plan.recurrent, w->weight_hh, H * P, P, 1);
-    if (has_candidate)
-        pack(&plan, &plan.candidate, w_candidate, 0, P, 1);
-    if (plan.projects)
-        pack(&plan, &plan.projection, w->weight_hr, 0, H, 1);
-    if (training) {
-        pack(&plan, &plan.input_t, w->weight_ih, 0, 1, I);
-        pack(&plan, &plan.recurrent_t, w->weight_hh, 0, 1, P);
-        if (has_candidate)
-            pack(&plan, &plan.candidate_t, w_candidate, 0, 1, P);
-        if (plan.projects)
-            pack(&plan, &plan.projection_t, w->weight_hr, 0, 1, H);
-    }
+    frnn_parallel(pack_thread, &job, pack_threads(layer, training));
 }
 
 size_t frnn_piece_saved_size(const frnn_sequence *q)
@@ -378,37 +416,32 @@ int64_t frnn_window(const frnn_plan *plan, int64_t T, int64_t rows, int64_t stri
     return FRNN_MIN(T, FRNN_MAX(1, FRNN_MIN(wanted, fitting)));
 }
 
-/* Multiplications with the weights of a step, for one row. */
-static double step_weights(const frnn_layer *layer)
-{
-    const frnn_cell_counts *cell = &frnn_cell_table[layer->cell];
-    const double H = (double)layer->hidden_size, P = layer->proj_size ? (double)layer->proj_size : H;
-    return H * (cell->gates * (double)layer->input_size + cell->recurrent_gates * P + (layer->proj_size ? P : 0.0));
-}
-
 /* With few rows a step waits for its weights to be read, which takes as long as three rows' arithmetic. */
 #define FRNN_ROWS_PER_READ 3.0
 
-/* Training packs weights that have changed, if it does not borrow them, on the caller's core. To read a weight from the cache of
- * another core takes as long as its multiplications for some sixteen rows. */
-#define FRNN_ROWS_PER_TRANSFER 16
+/* Training reads weights that the optimizer has just changed, and writes as many gradients, which it will read: all of them move
+ * between its core and the others. For a weight that takes as long as its multiplications for so many rows of all steps. It pays
+ * for fewer where packing the weights has moved them anyway, or where lent ones come from beyond that core: where they are twice
+ * as large as its second-level cache, or in a single step, which reads nothing again, eight times. */
+#define FRNN_ROWS_PER_TRANSFER 28
 
-/* Training reads the weights twice and writes as many gradients, which the caller's core has changed and will read. One row of one
- * step pays for moving them only where they come from beyond that core anyway, from so many times its second-level cache on;
- * below, a second core wins a tenth where nothing is beside it and loses up to two fifths where something is. */
-#define FRNN_OWN_CACHES 8
+static int worth_moving(const frnn_sequence *q, double weights)
+{
+    if (q->T * q->N >= FRNN_ROWS_PER_TRANSFER)
+        return 1;
+    if (q->layer.format != FRNN_WEIGHTS_BORROWED)
+        return pack_threads(&q->layer, 1) > 1;
+    const double size = (double)frnn_kernels_for(q->layer.isa, q->layer.dtype)->real_size;
+    return weights * size >= (q->T > 1 ? 2 : 8) * (double)frnn_cpu_l2_cache_bytes();
+}
 
 /* What a step of a recurrence takes whatever its rows, and what each thread takes that has some of them, in operations. */
 #define FRNN_FLOP_OF_ANY_STEP 1e4
 
 int frnn_sequence_threads(const frnn_sequence *q)
 {
-    if (q->training && q->layer.format != FRNN_WEIGHTS_BORROWED && q->T * q->N < FRNN_ROWS_PER_TRANSFER)
-        return 1;
     const double weights = step_weights(&q->layer), step = 2.0 * FRNN_MAX((double)q->N, FRNN_ROWS_PER_READ) * weights;
-    if (q->training && q->T * q->N == 1 &&
-        weights * (double)frnn_kernels_for(q->layer.isa, q->layer.dtype)->real_size <
-            FRNN_OWN_CACHES * (double)frnn_cpu_l2_cache_bytes())
+    if (q->training && !worth_moving(q, weights))
         return 1;
     double most = FRNN_MAX_THREADS;
     if (!q->training && frnn_cell_table[q->layer.cell].recurrent_gates && step < most * FRNN_FLOP_OF_ANY_STEP)

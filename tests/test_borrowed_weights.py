@@ -175,7 +175,7 @@ def test_weights_that_come_again_are_packed(borrowings: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("T", "N", "borrowed"),
-    [(1, 12, True), (1, 100, True), (2, 10, True), (3, 4, True), (2, 11, False), (7, 1, False)],
+    [(1, 12, True), (1, 100, True), (2, 16, True), (3, 7, True), (8, 1, True), (2, 17, False), (9, 1, False)],
 )
 def test_few_steps_alone_borrow(T: int, N: int, borrowed: bool, borrowings: list[Any]) -> None:
     LSTM(64, 128, seed=0).train()(np.ones((T, N, 64), np.float32))

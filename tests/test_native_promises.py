@@ -92,6 +92,23 @@ def test_thread_counts_give_the_same_bits(cell: str, N: int, dtype: type, isa: s
 
 @by_isa
 @by_dtype
+@pytest.mark.parametrize("cell", CELLS)
+def test_threads_pack_the_same_bits(cell: str, dtype: type, isa: str) -> None:
+    """150,000 weights and more are packed by several threads, with sizes that are no multiple of anything."""
+    p = make_problem(cell, 2, 3, 181, 307, dtype=dtype, project=101)
+    with use_isa(isa):
+        with num_threads(1):
+            expected, inference = run(native, p), forward(native, p)
+        for threads in (2, 3, 7):
+            with num_threads(threads):
+                for name, a, b in zip(expected._fields, run(native, p), expected, strict=True):
+                    assert_same_bits(a, b, f"{name} with {threads} threads")
+                for a, b in zip(forward(native, p)[:3], inference[:3], strict=True):
+                    assert_same_bits(a, b, f"inference with {threads} threads")
+
+
+@by_isa
+@by_dtype
 def test_pieces_have_the_same_bits_with_any_threads_and_rows(dtype: type, isa: str) -> None:
     rng = np.random.default_rng(1)
 

@@ -125,19 +125,24 @@ static void FN(pack_panel)(real *out, const frnn_panels *b, const frnn_pack_sour
 static void FN(pack_quantized)(void *dst, const frnn_panels *, const frnn_pack_source *); /* quantized_tpl.h */
 #endif
 
-static void FN(pack)(void *dst, const frnn_panels *b, const frnn_pack_source *source)
+/* Part number `part` of so many: of the terms where these are rows of the source, else of the panels. */
+static void FN(pack)(void *dst, const frnn_panels *b, const frnn_pack_source *source, int part, int parts)
 {
 #if REAL_IS_FLOAT
     if (b->format != FRNN_WEIGHTS_REAL) {
-        FN(pack_quantized)(dst, b, source);
+        if (part == 0)
+            FN(pack_quantized)(dst, b, source);
         return;
     }
 #endif
-    const int64_t chunk = source->unit_stride == 1 ? PACK_ROWS : b->depth;
-    for (int64_t k = 0; k < b->depth; k += chunk)
-        for (int64_t p = 0; p < FN(panel_count)(b); p++)
+    const int copied = source->unit_stride == 1;
+    const int64_t panels = FN(panel_count)(b), chunk = copied ? PACK_ROWS : b->depth;
+    const int64_t first = copied ? 0 : part * panels / parts, beyond = copied ? panels : (part + 1) * panels / parts;
+    const int64_t end = copied ? (part + 1) * b->depth / parts : b->depth;
+    for (int64_t k = copied ? part * b->depth / parts : 0; k < end; k += chunk)
+        for (int64_t p = first; p < beyond; p++)
             FN(pack_panel)((real *)dst + p * b->depth * b->gates * b->units * VL, b, source, p, k,
-                           FRNN_MIN(chunk, b->depth - k));
+                           FRNN_MIN(chunk, end - k));
 }
 
 #undef PACK_ROWS

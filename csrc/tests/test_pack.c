@@ -6,7 +6,7 @@
 #include "testing.h"
 
 /* A matrix [gates * n, depth], or with `transposed` [depth, gates * n]. */
-static void check(const frnn_kernels *kernels, int dtype, frnn_panels panels, int transposed)
+static void check(const frnn_kernels *kernels, int dtype, frnn_panels panels, int transposed, int parts)
 {
     const int64_t V = kernels->lanes, n = panels.n, depth = panels.depth, gates = panels.gates;
     const int64_t padded = (n + V - 1) / V * V, columns = gates * n;
@@ -16,7 +16,8 @@ static void check(const frnn_kernels *kernels, int dtype, frnn_panels panels, in
                                      .unit_stride = transposed ? 1 : depth,
                                      .k_stride = transposed ? columns : 1};
     const void *seen = block(real_size(dtype) * (size_t)(gates * padded * depth));
-    kernels->pack((void *)seen, &panels, &source);
+    for (int part = parts - 1; part >= 0; part--)
+        kernels->pack((void *)seen, &panels, &source, part, parts);
     int right = 1;
     int64_t i = 0;
     for (int64_t first = 0; first < padded; first += panels.units * V) {
@@ -31,8 +32,8 @@ static void check(const frnn_kernels *kernels, int dtype, frnn_panels panels, in
                         right &= real_at(dtype, seen, i) == (u < n ? matrix[at] : 0);
                     }
     }
-    CHECK(right && i == gates * padded * depth, "%d gates, %d vectors, n=%d depth=%d%s", (int)gates, (int)panels.units,
-          (int)n, (int)depth, transposed ? " transposed" : "");
+    CHECK(right && i == gates * padded * depth, "%d gates, %d vectors, n=%d depth=%d%s, %d parts", (int)gates,
+          (int)panels.units, (int)n, (int)depth, transposed ? " transposed" : "", parts);
     release();
 }
 
@@ -54,7 +55,7 @@ void test_pack(void)
                         for (int transposed = 0; transposed < 2; transposed++)
                             check(kernels, dtype,
                                   (frnn_panels){.gates = gates, .units = units, .n = sizes[i], .depth = sizes[j]},
-                                  transposed);
+                                  transposed, 1 + (i + j) % 3);
         group_end();
     }
 }

@@ -295,7 +295,7 @@ def worth_borrowing(int64_t T, int64_t N, int64_t weights):
     if T == 1:
         return True
     if weights < MOST_WEIGHTS:
-        return T * T * N <= 40 or (weights >= MORE_WEIGHTS and T <= 8 and T * N <= 16)
+        return T * T * N <= 64 or (weights >= MORE_WEIGHTS and T <= 8 and T * N <= 16)
     return T * N <= 8
 
 
