@@ -73,38 +73,35 @@ def test_weights_larger_than_a_cache(cell: str, H: int, dtype: type, isa: str) -
         assert_same_bits(take_row(alone, name, 0), take_row(whole, name, 5), name)
 
 
+def assert_threads_agree(p: Problem, isa: str, *counts: int) -> None:
+    """Results of one thread and of so many."""
+    with use_isa(isa):
+        with num_threads(1):
+            expected, inference = run(native, p), forward(native, p)
+        for threads in counts:
+            with num_threads(threads):
+                for name, a, b in zip(expected._fields, run(native, p), expected, strict=True):
+                    assert_same_bits(a, b, f"{name} with {threads} threads")
+                for a, b in zip(forward(native, p)[:3], inference[:3], strict=True):
+                    assert_same_bits(a, b, f"inference with {threads} threads")
+
+
 @by_isa
 @by_dtype
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("N", [1, 29])
 def test_thread_counts_give_the_same_bits(cell: str, N: int, dtype: type, isa: str) -> None:
     p = make_problem(cell, 12 if N > 1 else 90, N, 33, 67, dtype=dtype, lengths=N > 1, project=31)
-    with use_isa(isa):
-        with num_threads(1):
-            expected, inference = run(native, p), forward(native, p)
-        for threads in (2, 3, 5):
-            with num_threads(threads):
-                for name, a, b in zip(expected._fields, run(native, p), expected, strict=True):
-                    assert_same_bits(a, b, f"{name} with {threads} threads")
-                for a, b in zip(forward(native, p)[:3], inference[:3], strict=True):
-                    assert_same_bits(a, b, f"inference with {threads} threads")
+    assert_threads_agree(p, isa, 2, 3, 5)
 
 
 @by_isa
 @by_dtype
 @pytest.mark.parametrize("cell", CELLS)
 def test_threads_pack_the_same_bits(cell: str, dtype: type, isa: str) -> None:
-    """150,000 weights and more are packed by several threads, with sizes that are no multiple of anything."""
+    """100,000 weights and more are packed by several threads, here of sizes that are no multiple of anything."""
     p = make_problem(cell, 2, 3, 181, 307, dtype=dtype, project=101)
-    with use_isa(isa):
-        with num_threads(1):
-            expected, inference = run(native, p), forward(native, p)
-        for threads in (2, 3, 7):
-            with num_threads(threads):
-                for name, a, b in zip(expected._fields, run(native, p), expected, strict=True):
-                    assert_same_bits(a, b, f"{name} with {threads} threads")
-                for a, b in zip(forward(native, p)[:3], inference[:3], strict=True):
-                    assert_same_bits(a, b, f"inference with {threads} threads")
+    assert_threads_agree(p, isa, 2, 3, 7)
 
 
 @by_isa
