@@ -99,7 +99,7 @@ def test_thread_counts_give_the_same_bits(cell: str, N: int, dtype: type, isa: s
 @by_dtype
 @pytest.mark.parametrize("cell", CELLS)
 def test_threads_pack_the_same_bits(cell: str, dtype: type, isa: str) -> None:
-    """100,000 weights and more are packed by several threads, here of sizes that are no multiple of anything."""
+    """100,000 weights and more are packed by several threads; sizes that are no multiple of anything."""
     p = make_problem(cell, 2, 3, 181, 307, dtype=dtype, project=101)
     assert_threads_agree(p, isa, 2, 3, 7)
 
