@@ -17,7 +17,8 @@ FRNN_INLINE void FN(vector_offsets)(const frnn_panels *b, int count, int units, 
 /* Whether the second-level cache keeps too little of the weights of this walk from one step to the next, and tiles can do
  * something about it: with 16 registers the first tile of a panel fetches it, a little ahead of itself; with 32 the last tiles
  * of a panel fetch the next, and know nothing of joint panels; where the third-level cache is near they only lose time by it.
- * Cores with a cache of less than 2 MB have fewer misses under way, and two tiles have little time to fetch a panel. */
+ * Cores with a cache of less than 2 MB have fewer misses under way. Of a cache larger than that, weights of the input and of the
+ * state each want a half. Two tiles have little time to fetch a panel. */
 FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
 {
     const frnn_panels *b = w->b;
@@ -29,7 +30,7 @@ FRNN_INLINE int FN(is_far)(const FN(walk_args) *w, int NV)
     const int64_t bytes = b->depth * b->gates * (w->unit1 - w->unit0) * (int64_t)sizeof(real);
     const int64_t cache = frnn_cpu_l2_cache_bytes();
     if (!TILE_SLICED && cache >= WALK_ROOMY_CACHE)
-        return bytes >= cache;
+        return bytes >= (w->m <= 2 * TILE_ROWS(NV) ? cache : cache / 2);
     return bytes >= (TILE_SLICED || w->m <= 2 * TILE_ROWS(NV) ? cache * 3 : cache / 2 * 3);
 }
 
