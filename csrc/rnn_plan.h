@@ -225,6 +225,9 @@ FRNN_INLINE void frnn_move_out(void **pointer, int64_t bytes)
     *pointer = (char *)*pointer + bytes;
 }
 
+/* Threads that pack a layer's weights together. */
+int frnn_pack_threads(const frnn_layer *layer, int training);
+
 /* Threads for products over all steps at once, after those of `shares` went through the steps: no more than the sequence's. */
 int frnn_late_threads(const frnn_plan *plan, const frnn_shares *shares, const frnn_sequence *sequence);
 

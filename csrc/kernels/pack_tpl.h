@@ -122,22 +122,22 @@ static void FN(pack_panel)(real *out, const frnn_panels *b, const frnn_pack_sour
 #define PACK_ROWS 64
 
 #if REAL_IS_FLOAT
-static void FN(pack_quantized)(void *dst, const frnn_panels *, const frnn_pack_source *); /* quantized_tpl.h */
+static void FN(pack_quantized)(void *dst, const frnn_panels *, const frnn_pack_source *, int64_t panel,
+                               int64_t beyond); /* quantized_tpl.h */
 #endif
 
 /* Part number `part` of so many: of the terms where these are rows of the source, else of the panels. */
 static void FN(pack)(void *dst, const frnn_panels *b, const frnn_pack_source *source, int part, int parts)
 {
+    const int copied = source->unit_stride == 1 && b->format == FRNN_WEIGHTS_REAL;
+    const int64_t panels = FN(panel_count)(b), chunk = copied ? PACK_ROWS : b->depth;
+    const int64_t first = copied ? 0 : part * panels / parts, beyond = copied ? panels : (part + 1) * panels / parts;
 #if REAL_IS_FLOAT
     if (b->format != FRNN_WEIGHTS_REAL) {
-        if (part == 0)
-            FN(pack_quantized)(dst, b, source);
+        FN(pack_quantized)(dst, b, source, first, beyond);
         return;
     }
 #endif
-    const int copied = source->unit_stride == 1;
-    const int64_t panels = FN(panel_count)(b), chunk = copied ? PACK_ROWS : b->depth;
-    const int64_t first = copied ? 0 : part * panels / parts, beyond = copied ? panels : (part + 1) * panels / parts;
     const int64_t end = copied ? (part + 1) * b->depth / parts : b->depth;
     for (int64_t k = copied ? part * b->depth / parts : 0; k < end; k += chunk)
         for (int64_t p = first; p < beyond; p++)

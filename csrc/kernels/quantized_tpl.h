@@ -69,11 +69,12 @@ static void FN(pack_int8_row)(uint32_t *out, int64_t step, const real *from, int
     }
 }
 
-static void FN(pack_quantized)(void *dst, const frnn_panels *b, const frnn_pack_source *source)
+static void FN(pack_quantized)(void *dst, const frnn_panels *b, const frnn_pack_source *source, int64_t panel,
+                               int64_t beyond)
 {
-    uint32_t *out = dst;
     const int64_t words = frnn_panel_words(b);
-    for (int64_t p = 0; p < FN(panel_count)(b); p++) {
+    uint32_t *out = (uint32_t *)dst + panel * words * b->gates * b->units * VL;
+    for (int64_t p = panel; p < beyond; p++) {
         const int64_t width = FN(panel_units)(b, p) * VL, first = p * b->units * VL, step = b->gates * width;
         memset(out, 0, sizeof *out * (size_t)(words * step));
         for (int64_t g = 0; g < b->gates; g++)
