@@ -188,7 +188,7 @@ def test_a_row_has_the_same_bits_in_any_batch(H: int, format: str, cell: str, is
 @by_cell
 @pytest.mark.parametrize(("T", "N", "H"), [(10, 37, 67), (300, 1, 67), (2, 3, 450)])
 def test_any_number_of_threads(T: int, N: int, H: int, cell: str, format: str, isa: str) -> None:
-    """Also where there are fewer rows than threads, which may then share units, and where threads pack together."""
+    """Also where there are fewer rows than threads, which may then share units, and where they pack."""
     p = problem(cell, T, N, 31, H, lengths=N > 1, resets=True)
     results = []
     for threads in (1, 2, 3):
